@@ -1,0 +1,98 @@
+# make, or make help, lists the targets. build, test and demo need nothing but Go and make.
+
+GO ?= go
+FUZZTIME ?= 30s
+RACECOUNT ?= 10
+BENCH ?= .
+BENCHCOUNT ?= 6
+BENCHPKGS ?= ./...
+
+# A workspace of the user's must not change what is built here, and neither may a tree that isn't a git checkout.
+export GOWORK := off
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# The race detector needs a C compiler. Without one the tests run all the same, and say so; CI passes RACE=-race and insists.
+RACE ?= $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+
+TOOLS := .tools/tools.stamp
+PROTOC := .tools/protoc.stamp
+LINT := .tools/golangci-lint
+BUF := .tools/buf
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## Build bin/consentd
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/consentd ./cmd/consentd
+
+.PHONY: demo
+demo: build ## Build, start a replica, and walk through the example shop
+	CONSENTD='$(CURDIR)/bin/consentd' examples/shop/demo.sh
+
+# -count=1: some tests run the real binary, and go's cache of results doesn't see what a child process reads.
+.PHONY: test
+test: ## Run all tests, with the race detector
+	$(if $(RACE),,@echo 'make test: the race detector is off; it needs a C compiler' >&2)
+	$(GO) test $(RACE) -count=1 -timeout=20m ./...
+
+.PHONY: race
+race: ## Stress: all tests RACECOUNT times (10), shuffled, on 1, 2 and 4 processors, with the race detector
+	$(GO) test -race -count=$(RACECOUNT) -shuffle=on -cpu=1,2,4 -timeout=4h ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
+	GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; with OLD=FILE, compare
+	GO='$(GO)' tools/bench.sh '$(COMMIT)' -bench='$(BENCH)' -count=$(BENCHCOUNT) $(BENCHPKGS)
+	$(if $(OLD),@$(MAKE) --no-print-directory $(TOOLS) && .tools/benchstat '$(OLD)' bench/results/latest.txt)
+
+.PHONY: lint
+lint: $(TOOLS) ## Check the style of Go and protobuf
+	@files=$$(gofmt -l $$(find . -name '*.go' -not -path './.tools/*')) && test -z "$$files" || { echo "gofmt these: $$files" >&2; exit 1; }
+	$(GO) vet ./...
+	$(LINT) run ./...
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+
+.PHONY: vuln
+vuln: $(TOOLS) ## Look for known vulnerabilities that the code reaches; needs the network
+	.tools/govulncheck ./...
+
+.PHONY: fmt
+fmt: $(TOOLS) ## Format Go and protobuf
+	gofmt -w $$(find . -name '*.go' -not -path './.tools/*')
+	$(BUF) format --write
+
+.PHONY: generate
+generate: $(TOOLS) $(PROTOC) ## Generate the code beside the protos
+	$(BUF) generate
+
+.PHONY: verify
+verify: $(TOOLS) $(PROTOC) ## Check that generated code and go.mod are current, and that the contract is kept (AGAINST=COMMIT)
+	GO='$(GO)' tools/verify.sh $(AGAINST)
+
+.PHONY: tools
+tools: $(TOOLS) $(PROTOC) ## Build the pinned tools into .tools
+
+$(TOOLS): tools/go.mod tools/go.sum
+	$(GO) build -C tools -o ../.tools/ tool
+	@touch $@
+
+$(PROTOC): tools/protoc/go.mod tools/protoc/go.sum
+	$(GO) build -C tools/protoc -o ../../.tools/ tool
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what make built
+	rm -rf bin .tools
