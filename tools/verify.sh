@@ -49,7 +49,10 @@ check_contract() {
 	fi
 	mkdir "$scratch/before"
 	git archive "$against" buf.yaml proto | tar -x -C "$scratch/before"
-	$buf breaking --against "$scratch/before"
+	if ! $buf breaking --against "$scratch/before"; then
+		echo "verify: callers of $against would break: add to the contract, and reserve what goes" >&2
+		return 1
+	fi
 	echo "verify: the contract breaks nothing of $against"
 }
 
