@@ -618,8 +618,11 @@ type Attributes struct {
 	// How to object was said clearly at collection. Sec. 7(3) no. 4 UWG.
 	OptOutNoticeGiven *bool `protobuf:"varint,6,opt,name=opt_out_notice_given,json=optOutNoticeGiven,proto3,oneof" json:"opt_out_notice_given,omitempty"`
 	ContractActive    *bool `protobuf:"varint,7,opt,name=contract_active,json=contractActive,proto3,oneof" json:"contract_active,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// The subject acts for a business, as Sec. 7(2) no. 1 UWG asks for phone
+	// calls. A check has to ask as a business too.
+	Business      *bool `protobuf:"varint,8,opt,name=business,proto3,oneof" json:"business,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Attributes) Reset() {
@@ -697,6 +700,13 @@ func (x *Attributes) GetOptOutNoticeGiven() bool {
 func (x *Attributes) GetContractActive() bool {
 	if x != nil && x.ContractActive != nil {
 		return *x.ContractActive
+	}
+	return false
+}
+
+func (x *Attributes) GetBusiness() bool {
+	if x != nil && x.Business != nil {
+		return *x.Business
 	}
 	return false
 }
@@ -843,7 +853,7 @@ const file_consent_v1_event_proto_rawDesc = "" +
 	"valid_from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\tvalidFrom\x12>\n" +
 	"\n" +
 	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampB\x03\xe0A\x01R\texpiresAt\x128\n" +
-	"\x15overrides_restriction\x18\x04 \x01(\bB\x03\xe0A\x01R\x14overridesRestriction\"\xf1\x03\n" +
+	"\x15overrides_restriction\x18\x04 \x01(\bB\x03\xe0A\x01R\x14overridesRestriction\"\xa4\x04\n" +
 	"\n" +
 	"Attributes\x12'\n" +
 	"\n" +
@@ -853,14 +863,16 @@ const file_consent_v1_event_proto_rawDesc = "" +
 	"\frelationship\x18\x04 \x01(\x0e2\x18.consent.v1.RelationshipB\x03\xe0A\x01R\frelationship\x124\n" +
 	"\x11address_from_sale\x18\x05 \x01(\bB\x03\xe0A\x01H\x03R\x0faddressFromSale\x88\x01\x01\x129\n" +
 	"\x14opt_out_notice_given\x18\x06 \x01(\bB\x03\xe0A\x01H\x04R\x11optOutNoticeGiven\x88\x01\x01\x121\n" +
-	"\x0fcontract_active\x18\a \x01(\bB\x03\xe0A\x01H\x05R\x0econtractActive\x88\x01\x01B\r\n" +
+	"\x0fcontract_active\x18\a \x01(\bB\x03\xe0A\x01H\x05R\x0econtractActive\x88\x01\x01\x12$\n" +
+	"\bbusiness\x18\b \x01(\bB\x03\xe0A\x01H\x06R\bbusiness\x88\x01\x01B\r\n" +
 	"\v_birth_dateB\n" +
 	"\n" +
 	"\b_countryB\x16\n" +
 	"\x14_guardian_authorisedB\x14\n" +
 	"\x12_address_from_saleB\x17\n" +
 	"\x15_opt_out_notice_givenB\x12\n" +
-	"\x10_contract_active\"\xf5\x03\n" +
+	"\x10_contract_activeB\v\n" +
+	"\t_business\"\xf5\x03\n" +
 	"\x05Event\x12\x1d\n" +
 	"\asubject\x18\x01 \x01(\tB\x03\xe0A\x02R\asubject\x12.\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x15.consent.v1.EventKindB\x03\xe0A\x02R\x04kind\x12@\n" +
