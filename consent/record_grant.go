@@ -1,0 +1,120 @@
+package consent
+
+import "sort"
+
+// maxGrants is how many grants of one permission a record keeps.
+const maxGrants = 4
+
+// grantFlags are what a grant is known to have.
+type grantFlags uint8
+
+const (
+	grantExplicit grantFlags = 1 << iota
+	grantOverridesRestriction
+	grantMethod    // a known and lawful one
+	grantSource    // as evidence
+	grantReference // to the proof, or the hash of the notice
+
+	grantProof = grantMethod | grantSource | grantReference
+)
+
+// grant is a consent given, as its two words hold it.
+type grant struct {
+	permission  NameID
+	at          Time
+	confirmedAt Time // of the first confirmation after it, or zero
+	notice      uint32
+	flags       grantFlags
+}
+
+// A confirmation is kept as the time since the grant, plus one, so that zero is none: in milliseconds if that fits 31 bits, which is
+// 24 days, and else in seconds, rounded up. A policy's deadline is in whole seconds, so that rounding never moves one over it.
+const (
+	inSeconds     = 1 << 31
+	maxMillis     = inSeconds - 2
+	maxSeconds    = inSeconds - 1
+	millisPerSec  = 1000
+	roundingError = Time(millisPerSec)
+)
+
+func confirmationCode(delay Time) uint32 {
+	if delay <= maxMillis {
+		return uint32(delay) + 1
+	}
+	if seconds := (delay + millisPerSec - 1) / millisPerSec; seconds <= maxSeconds {
+		return inSeconds | uint32(seconds)
+	}
+	return 0 // after 68 years it confirms nothing
+}
+
+func confirmationDelay(code uint32) Time {
+	if code&inSeconds != 0 {
+		return Time(code&^inSeconds) * millisPerSec
+	}
+	return Time(code) - 1
+}
+
+func grantOf(first, second uint64) grant {
+	g := grant{
+		permission: NameID(first >> (timeBits + flagBits)),
+		at:         Time(first>>flagBits) & MaxTime,
+		flags:      grantFlags(first & (1<<flagBits - 1)),
+		notice:     uint32(second >> 32),
+	}
+	if code := uint32(second); code != 0 {
+		g.confirmedAt = g.at + confirmationDelay(code)
+	}
+	return g
+}
+
+func (g grant) words() (first, second uint64) {
+	first = uint64(g.permission)<<(timeBits+flagBits) | uint64(g.at)<<flagBits | uint64(g.flags)
+	second = uint64(g.notice) << 32
+	if g.confirmedAt != 0 {
+		second |= uint64(confirmationCode(g.confirmedAt - g.at))
+	}
+	return first, second
+}
+
+// dominates reports whether an earlier grant says nothing that g doesn't, so that wherever the earlier one allows, g does too.
+func (g grant) dominates(earlier grant) bool {
+	return earlier.flags&^g.flags == 0 && g.notice >= earlier.notice &&
+		(earlier.confirmedAt == 0 || g.confirmedAt != 0 && g.confirmedAt-g.at <= earlier.confirmedAt-earlier.at)
+}
+
+// meets reports whether the grant is all that a permission demands of one, apart from time.
+func (g grant) meets(p *Permission, restricted Time) bool {
+	switch {
+	case p.ProofRequired && g.flags&grantProof != grantProof,
+		p.DoubleOptIn && (g.confirmedAt == 0 || p.ConfirmWithin > 0 && int64(g.confirmedAt-g.at) > p.ConfirmWithin),
+		g.notice < p.NoticeMin,
+		g.flags&grantExplicit == 0 && (p.SignificantDecision || p.SpecialCategory && p.Article9Ground[BasisConsent] == ""):
+		return false
+	}
+	return restricted == 0 || p.RestrictionExemption != "" || g.flags&grantOverridesRestriction != 0 && g.at > restricted
+}
+
+func (r Record) grant(i int) grant {
+	at := headerWords + grantWords*i
+	return grantOf(r[at], r[at+1])
+}
+
+// grantsOf returns the range of a permission's grants.
+func (r Record) grantsOf(permission NameID) (first, end int) {
+	n := r.grantCount()
+	first = sort.Search(n, func(i int) bool { return r.grant(i).permission >= permission })
+	for end = first; end < n && r.grant(end).permission == permission; end++ {
+	}
+	return first, end
+}
+
+// standing returns the place of the grant that counts for a permission: the latest that meets what it demands, or else the latest.
+func (r Record) standing(p *Permission, first, end int) int {
+	restricted := r.RestrictedAt()
+	for i := end - 1; i >= first; i-- {
+		if r.grant(i).meets(p, restricted) {
+			return i
+		}
+	}
+	return end - 1
+}

@@ -1,0 +1,126 @@
+package consent
+
+import "slices"
+
+// The layout of a record's words, of which there are no others:
+//
+//	word 0      newest 43 | number of grants 14 | unused 3 | format 4
+//	word 1      index 42 | tenant 22
+//	2 a grant   permission 16 | given at 43 | flags 5, then notice version 32 | confirmation 32; by permission and time
+//	1 a fact    kind 5 | name 16 | value 43; by kind and name, one for each
+//
+// A subject with four grants takes ten words. Everything rare is a fact, and costs those alone who have it.
+const (
+	// MaxTenant is the highest number of a tenant that a record can hold.
+	MaxTenant = 1<<tenantBits - 1
+	// MaxRecordWords is the most that a record takes. Folding widens what would go beyond it.
+	MaxRecordWords = recordRoom + int(factKinds)
+
+	formatVersion = 1
+	headerWords   = 2
+	grantWords    = 2
+	recordRoom    = 16_000 // for grants and facts under a name; what is over everything fits beside
+
+	timeBits   = 43
+	tenantBits = 22
+	formatBits = 4
+	countShift = 7
+	countBits  = 14
+	nameBits   = 16
+	flagBits   = 5
+)
+
+// factKind is what a fact says. The marks come first, with their own numbers.
+type factKind uint8
+
+const (
+	factSuppressed factKind = factKind(markKinds) + iota
+	factRestricted
+	factErased
+	factRequested
+	factLastUsed
+	factValidFrom // with factExpiresAt: the terms of the permission's oldest grant
+	factExpiresAt
+	factAttributes
+	factKinds
+)
+
+// perPermission reports whether a fact is one about a permission, and never over everything.
+func (k factKind) perPermission() bool { return k >= factRequested && k <= factExpiresAt }
+
+// perSubject reports whether a fact is one about the subject, and has no scope.
+func (k factKind) perSubject() bool {
+	return k >= factSuppressed && k <= factErased || k == factAttributes
+}
+
+// factKey returns a fact's word with the value zero, by which facts are sorted.
+func factKey(kind factKind, id NameID) uint64 {
+	return uint64(kind)<<(nameBits+timeBits) | uint64(id)<<timeBits
+}
+
+func factOf(word uint64) (kind factKind, id NameID, value uint64) {
+	return factKind(word >> (nameBits + timeBits)), NameID(word >> timeBits), word & uint64(MaxTime)
+}
+
+func (r Record) grantCount() int {
+	if len(r) < headerWords {
+		return 0
+	}
+	return int(r[0] >> countShift & (1<<countBits - 1))
+}
+
+// facts returns the facts' words.
+func (r Record) facts() []uint64 {
+	if len(r) < headerWords {
+		return nil
+	}
+	return r[headerWords+grantWords*r.grantCount():]
+}
+
+// findFact returns where in facts a fact is or belongs.
+func findFact(facts []uint64, kind factKind, id NameID) (at int, found bool) {
+	key := factKey(kind, id)
+	at, _ = slices.BinarySearch(facts, key)
+	return at, at < len(facts) && facts[at]&^uint64(MaxTime) == key
+}
+
+// fact returns a fact's value, or zero.
+func (r Record) fact(kind factKind, id NameID) uint64 {
+	facts := r.facts()
+	if at, found := findFact(facts, kind, id); found {
+		return facts[at] & uint64(MaxTime)
+	}
+	return 0
+}
+
+// mark returns the latest time of a mark over a permission, its purpose, its channel, or all.
+func (r Record) mark(kind MarkKind, permission, purpose, channel NameID) Time {
+	facts := r.facts()
+	at, all := findFact(facts, factKind(kind), 0)
+	facts = facts[at:]
+	if len(facts) == 0 || facts[0] >= factKey(factKind(kind)+1, 0) {
+		return 0
+	}
+	var latest uint64
+	if all {
+		latest = facts[0] & uint64(MaxTime)
+	}
+	for _, id := range [...]NameID{permission, purpose, channel} {
+		if at, found := findFact(facts, factKind(kind), id); found {
+			latest = max(latest, facts[at]&uint64(MaxTime))
+		}
+	}
+	return Time(latest)
+}
+
+// refusal returns the state of the latest withdrawal, refusal or invalidation that covers a permission, and its time; at equal times
+// the first of these.
+func (r Record) refusal(permission, purpose, channel NameID) (State, Time) {
+	state, latest := StateUnknown, Time(0)
+	for kind, of := range [...]State{MarkWithdrawn: StateWithdrawn, MarkRefused: StateRefused, MarkInvalidated: StateInvalidated} {
+		if at := r.mark(MarkKind(kind), permission, purpose, channel); at > latest {
+			state, latest = of, at
+		}
+	}
+	return state, latest
+}
