@@ -1,0 +1,292 @@
+package mailinglist
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+)
+
+// columnLayout reads CSV by the mapping of the options.
+type columnLayout struct {
+	options *Options
+	subject column
+	mapped  map[string]column
+	facts   bool // facts about subjects are mapped
+}
+
+var (
+	errNothing   = errors.New("the row says nothing that could be recorded")
+	errTooLong   = errors.New("longer than the contract allows")
+	errGrantTime = errors.New("the grant has no time: map granted_at to a column, and fill it, or give a time for all such rows")
+)
+
+func newColumnLayout(o *Options, f *file) (*columnLayout, error) {
+	l := &columnLayout{options: o, mapped: map[string]column{}}
+	var err error
+	if l.subject, err = subjectColumn(o, f.header); err != nil {
+		return nil, err
+	}
+	// In the order of the fields, so that the same missing column is reported each time.
+	for _, fd := range fields {
+		name, mapped := o.Columns[fd.name]
+		if !mapped || fd.group == subjectField {
+			continue
+		}
+		if l.mapped[fd.name], err = needColumn(f.header, name); err != nil {
+			return nil, fmt.Errorf("field %s: %w", fd.name, err)
+		}
+		l.facts = l.facts || fd.group == factField
+	}
+	return l, nil
+}
+
+// value returns the cell of a field, and nothing for a field that isn't mapped.
+func (l *columnLayout) value(cells []string, name string) string {
+	c, mapped := l.mapped[name]
+	if !mapped {
+		return ""
+	}
+	return c.of(cells)
+}
+
+func (l *columnLayout) read(row *Row, cells []string) {
+	row.Subject = cells[l.subject]
+	if row.Err = checkSubject(row.Subject); row.Err != nil || l.options.SubjectsOnly {
+		return
+	}
+	h := &happening{subject: row.Subject, permission: l.options.Permission}
+	if row.Err = l.addEvents(h, cells); row.Err != nil {
+		return
+	}
+	if len(h.events) == 0 {
+		row.Err = errNothing
+		return
+	}
+	h.done(row, l.options)
+}
+
+// addEvents adds what the row says of the permission and the subject.
+func (l *columnLayout) addEvents(h *happening, cells []string) error {
+	if err := l.addConsent(h, cells); err != nil {
+		return err
+	}
+	if err := l.addGrant(h, cells); err != nil {
+		return err
+	}
+	return l.addFacts(h, cells)
+}
+
+// addConsent adds all events about the permission but the grant.
+func (l *columnLayout) addConsent(h *happening, cells []string) error {
+	_, channel := l.options.scope()
+	for _, e := range []struct {
+		name  string
+		kind  consentv1.EventKind
+		isNo  bool
+		scope *consentv1.Scope // nil: the permission
+	}{
+		{"requested_at", consentv1.EventKind_EVENT_KIND_REQUESTED, false, nil},
+		{"confirmed_at", consentv1.EventKind_EVENT_KIND_CONFIRMED, false, nil},
+		{"refused_at", consentv1.EventKind_EVENT_KIND_REFUSED, true, nil},
+		{"withdrawn_at", consentv1.EventKind_EVENT_KIND_WITHDRAWN, true, nil},
+		{"objected_at", consentv1.EventKind_EVENT_KIND_OBJECTED, true, nil},
+		{"used_at", consentv1.EventKind_EVENT_KIND_USED, false, nil},
+		{"undeliverable_at", consentv1.EventKind_EVENT_KIND_UNDELIVERABLE, true, &consentv1.Scope{Channels: []string{channel}}},
+		{"suppressed_at", consentv1.EventKind_EVENT_KIND_SUPPRESSED, true, &consentv1.Scope{}},
+	} {
+		at, err := l.moment(cells, e.name)
+		if err != nil {
+			return err
+		}
+		if at.isZero() {
+			continue
+		}
+		event := h.add(e.kind, at.first())
+		if e.isNo {
+			event.OccurredAt = at.last()
+		}
+		if e.scope != nil {
+			event.Scope = e.scope
+		}
+		if e.kind == consentv1.EventKind_EVENT_KIND_REQUESTED {
+			if event.Evidence, err = l.evidence(cells); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addGrant adds a grant: at its own time; or, if the row says nothing else, at the one for rows without. A row with a "no" of its own,
+// and a list of facts, is never taken for a grant that it doesn't name: dated after the "no", it would undo it.
+func (l *columnLayout) addGrant(h *happening, cells []string) error {
+	at, err := l.moment(cells, "granted_at")
+	if err != nil {
+		return err
+	}
+	if at.isZero() {
+		if l.facts || len(h.events) > 0 {
+			return nil
+		}
+		if l.options.At.IsZero() {
+			return errGrantTime
+		}
+		at = instant(l.options.At)
+	}
+	granted := h.add(consentv1.EventKind_EVENT_KIND_GRANTED, at.first())
+	if granted.Evidence, err = l.evidence(cells); err != nil {
+		return err
+	}
+	granted.Terms, err = l.terms(cells)
+	return err
+}
+
+// evidence reads what proves a grant. Where a source isn't mapped, the list's name isn't taken for one: it doesn't say where somebody
+// consented, and so proves nothing.
+func (l *columnLayout) evidence(cells []string) (*consentv1.Evidence, error) {
+	const longestSource, longestReference = 256, 512
+	e := &consentv1.Evidence{
+		NoticeVersion: l.options.NoticeVersion,
+		Source:        l.value(cells, "source"),
+		Reference:     l.value(cells, "proof"),
+	}
+	if version := l.value(cells, "notice_version"); version != "" {
+		n, err := strconv.ParseUint(version, 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("notice_version: %s is no number", show(version))
+		}
+		e.NoticeVersion = uint32(n)
+	}
+	var err error
+	if e.NoticeHash, err = parseHash(l.value(cells, "notice_hash")); err != nil {
+		return nil, fmt.Errorf("notice_hash: %w", err)
+	}
+	if e.Method, err = parseMethod(l.value(cells, "method")); err != nil {
+		return nil, fmt.Errorf("method: %w", err)
+	}
+	if len(e.Source) > longestSource {
+		return nil, fmt.Errorf("source: %w", errTooLong)
+	}
+	if len(e.Reference) > longestReference {
+		return nil, fmt.Errorf("proof: %w", errTooLong)
+	}
+	return e, nil
+}
+
+// terms reads what a grant says beside what it covers. Nil if it says nothing.
+func (l *columnLayout) terms(cells []string) (*consentv1.GrantTerms, error) {
+	from, err := l.moment(cells, "valid_from")
+	if err != nil {
+		return nil, err
+	}
+	until, err := l.moment(cells, "expires_at")
+	if err != nil {
+		return nil, err
+	}
+	explicit, err := l.answer(cells, "explicit")
+	if err != nil {
+		return nil, err
+	}
+	terms := &consentv1.GrantTerms{Explicit: explicit != nil && *explicit}
+	if !from.isZero() {
+		terms.ValidFrom = from.last()
+	}
+	if !until.isZero() {
+		terms.ExpiresAt = until.first()
+	}
+	if !terms.Explicit && from.isZero() && until.isZero() {
+		return nil, nil //nolint:nilnil // no terms, which is no error
+	}
+	return terms, nil
+}
+
+// addFacts adds what the row says about the subject, if anything.
+func (l *columnLayout) addFacts(h *happening, cells []string) error {
+	facts, err := l.attributes(cells)
+	if err != nil || facts == nil {
+		return err
+	}
+	at, err := l.moment(cells, "facts_at")
+	if err != nil {
+		return err
+	}
+	if at.isZero() {
+		if l.options.At.IsZero() {
+			return fmt.Errorf("facts_at: %w", errNoTime)
+		}
+		at = instant(l.options.At)
+	}
+	event := h.add(consentv1.EventKind_EVENT_KIND_ATTRIBUTES_SET, at.first())
+	event.Scope, event.Attributes = nil, facts
+	return nil
+}
+
+// attributes reads the facts about the subject. Nil if the row has none.
+func (l *columnLayout) attributes(cells []string) (*consentv1.Attributes, error) {
+	a := &consentv1.Attributes{}
+	given := false
+	for _, f := range []struct {
+		name string
+		into **bool
+	}{
+		{"address_from_sale", &a.AddressFromSale}, {"opt_out_notice", &a.OptOutNoticeGiven}, {"contract_active", &a.ContractActive},
+		{"business", &a.Business}, {"guardian_authorised", &a.GuardianAuthorised},
+	} {
+		answer, err := l.answer(cells, f.name)
+		if err != nil {
+			return nil, err
+		}
+		*f.into = answer
+		given = given || answer != nil
+	}
+	var err error
+	if a.BirthDate, err = parseBirthDate(l.value(cells, "birth_date")); err != nil {
+		return nil, fmt.Errorf("birth_date: %w", err)
+	}
+	if a.Country, err = parseCountry(l.value(cells, "country")); err != nil {
+		return nil, fmt.Errorf("country: %w", err)
+	}
+	if a.Relationship, err = l.relationship(cells); err != nil {
+		return nil, err
+	}
+	if !given && a.BirthDate == nil && a.Country == nil && a.Relationship == 0 {
+		return nil, nil //nolint:nilnil // no facts, which is no error
+	}
+	return a, nil
+}
+
+func (l *columnLayout) relationship(cells []string) (consentv1.Relationship, error) {
+	customer, err := l.answer(cells, "customer")
+	switch {
+	case err != nil:
+		return 0, err
+	case customer != nil && *customer:
+		return consentv1.Relationship_RELATIONSHIP_CUSTOMER, nil
+	case customer != nil:
+		return consentv1.Relationship_RELATIONSHIP_NONE, nil
+	}
+	relationship, err := parseRelationship(l.value(cells, "relationship"))
+	if err != nil {
+		return 0, fmt.Errorf("relationship: %w", err)
+	}
+	return relationship, nil
+}
+
+func (l *columnLayout) moment(cells []string, name string) (moment, error) {
+	at, err := parseMoment(l.value(cells, name))
+	if err != nil {
+		return moment{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return at, nil
+}
+
+func (l *columnLayout) answer(cells []string, name string) (*bool, error) {
+	answer, err := parseAnswer(strings.TrimSpace(l.value(cells, name)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return answer, nil
+}

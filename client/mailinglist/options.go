@@ -1,0 +1,131 @@
+package mailinglist
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/consentd/consentd/consent"
+)
+
+// Format is how a list is written.
+type Format string
+
+// The formats.
+const (
+	Mailchimp Format = "mailchimp" // exports of Mailchimp audiences
+	CSV       Format = "csv"       // columns mapped by Options.Columns
+	NDJSON    Format = "ndjson"    // one consent.v1.Event as JSON a line
+)
+
+// ParseFormat returns the format of a name, and an error that lists the formats for any other.
+func ParseFormat(name string) (Format, error) {
+	switch format := Format(strings.ToLower(name)); format {
+	case Mailchimp, CSV, NDJSON:
+		return format, nil
+	}
+	return "", fmt.Errorf("format %q: choose %s, %s or %s", name, Mailchimp, CSV, NDJSON)
+}
+
+// Options say how lists are read.
+type Options struct {
+	// Format is required.
+	Format Format
+	// Permission is what the grants of the list are for, as "newsletter/email". Mailchimp needs one with a channel, CSV one unless
+	// only facts about subjects are mapped, and NDJSON none: its events say it themselves.
+	Permission string
+	// NoticeVersion is that of every grant that names none of its own. 0: unknown.
+	NoticeVersion uint32
+	// At is the time of rows that have none of their own. Zero: such rows can't be used.
+	At time.Time
+	// Columns map the fields of CSV (see Fields) to the names of columns.
+	Columns map[string]string
+	// Column is the one that holds the subjects. Empty: it is found by its name.
+	Column string
+	// Delimiter separates the cells of CSV. 0: found out for each file, among comma, semicolon and tab.
+	Delimiter rune
+	// Encoding is utf-8, windows-1252 or utf-16. Empty: found out for each file.
+	Encoding string
+	// SubjectsOnly reads CSV for its subjects alone, without events. Then a file of one column may lack a header.
+	SubjectsOnly bool
+	// Stdin is read for the path "-". It can be read once, so its encoding is judged by its first 64 KiB.
+	Stdin io.Reader
+	// Now is the time that no "yes" may be later than. Zero: that of Open.
+	Now time.Time
+}
+
+// lastYes is how far after now a "yes" may be dated: the clocks of the world are up to 14 hours ahead of UTC, and times without a
+// zone are read as UTC.
+const lastYes = 24 * time.Hour
+
+// normalize fills in what is left to choose, and refuses what contradicts itself.
+func (o *Options) normalize() error {
+	if _, err := ParseFormat(string(o.Format)); err != nil {
+		return err
+	}
+	encoding, err := parseEncoding(o.Encoding)
+	if err != nil {
+		return err
+	}
+	o.Encoding = encoding
+	if d := o.Delimiter; d != 0 && (d == '"' || d == '\r' || d == '\n' || d == utf8.RuneError || !utf8.ValidRune(d)) {
+		return fmt.Errorf("delimiter %q can't separate cells", d)
+	}
+	if !o.At.IsZero() && !recordable(o.At) {
+		return fmt.Errorf("the time %s can't be recorded: choose one from 1970 to 2248", o.At.Format(time.RFC3339))
+	}
+	if o.Now.IsZero() {
+		o.Now = time.Now()
+	}
+	if o.Format == CSV {
+		return o.normalizeColumns()
+	}
+	if len(o.Columns) > 0 {
+		return fmt.Errorf("columns are mapped for the format %s alone, and %s names its own", CSV, o.Format)
+	}
+	if _, channel := o.scope(); o.Format == Mailchimp && channel == "" {
+		return fmt.Errorf("permission %q: Mailchimp reaches people over a channel, so name one, as newsletter/email", o.Permission)
+	}
+	return nil
+}
+
+// normalizeColumns checks the mapping, and makes Column the one place where the subject's column stands.
+func (o *Options) normalizeColumns() error {
+	permitted := false
+	for name, column := range o.Columns {
+		f, known := fieldByName(name)
+		if !known {
+			return fmt.Errorf("field %q isn't known: map one of %s", name, strings.Join(Fields(), ", "))
+		}
+		if strings.TrimSpace(column) == "" {
+			return fmt.Errorf("field %s is mapped to no column", name)
+		}
+		permitted = permitted || f.group == factField
+	}
+	if _, both := o.Columns["customer"]; both && o.Columns["relationship"] != "" {
+		return fmt.Errorf("map customer or relationship, not both: they say the same")
+	}
+	if subject := o.Columns["subject"]; subject != "" {
+		if o.Column != "" && o.Column != subject {
+			return fmt.Errorf("the subject is said to be in column %q and in column %q: name one", o.Column, subject)
+		}
+		o.Column = subject
+	}
+	if !o.SubjectsOnly && o.Permission == "" && !permitted {
+		return fmt.Errorf("name the permission that this list is about, as newsletter/email")
+	}
+	return nil
+}
+
+// scope splits the permission into purpose and channel, which is empty for a purpose without channels.
+func (o *Options) scope() (purpose, channel string) {
+	purpose, channel, _ = strings.Cut(o.Permission, "/")
+	return purpose, channel
+}
+
+func recordable(t time.Time) bool {
+	at := consent.TimeOf(t)
+	return at >= consent.MinTime && at <= consent.MaxTime
+}
