@@ -15,16 +15,16 @@ var (
 )
 
 // foldContext returns a context whose names are those that the generated events use.
-func foldContext(t testing.TB) FoldContext {
-	t.Helper()
-	return FoldContext{Tenant: 7, Names: namesOf(t, foldPermissions, foldPurposes, foldChannels), Index: 100}
+func foldContext(tb testing.TB) FoldContext {
+	tb.Helper()
+	return FoldContext{Tenant: 7, Names: namesOf(tb, foldPermissions, foldPurposes, foldChannels), Index: 100}
 }
 
-func namesOf(t testing.TB, permissions, purposes, channels []string) *Names {
-	t.Helper()
+func namesOf(tb testing.TB, permissions, purposes, channels []string) *Names {
+	tb.Helper()
 	names, err := (*Names)(nil).AddScope(Scope{Permissions: permissions, Purposes: purposes, Channels: channels})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return names
 }

@@ -75,8 +75,8 @@ func (r Record) Tenant() uint32 {
 	return uint32(r[1] & MaxTenant)
 }
 
-// Consent returns what is recorded for a permission of a bound policy. Of several grants that stand it is the latest that meets what
-// the permission demands of one, apart from time, or else the latest.
+// Consent returns what is recorded for a permission of a bound policy. Of several grants that stand it is the one that meets most of
+// what the permission demands, in the order of the decision table and apart from time; of equals, the latest.
 func (r Record) Consent(p *Permission) Consent {
 	c := Consent{LastUsedAt: Time(r.fact(factLastUsed, p.ID))}
 	state, since := r.refusal(p.ID, p.PurposeID, p.ChannelID)

@@ -25,7 +25,7 @@ type MarkDetails struct {
 }
 
 // Expand returns the record spelled out, for reading by people. Of several grants of a permission it shows the latest that is proven and
-// confirmed, or else the latest that is proven, or else the latest. Names are those of the tenant.
+// confirmed, or else proven, or else the latest. Names are those of the tenant.
 func (r Record) Expand(n *Names) Details {
 	d := Details{
 		Attributes:   r.attributes().expand(),
@@ -61,10 +61,5 @@ func (r Record) Expand(n *Names) Details {
 func (r Record) strongest(id NameID, n *Names) Consent {
 	p := Permission{ID: id, ProofRequired: true, DoubleOptIn: true}
 	p.PurposeID, p.ChannelID = n.Parts(id)
-	c := r.Consent(&p)
-	if c.State == StateGiven && (!c.Proven || c.ConfirmedAt == 0) {
-		p.DoubleOptIn = false
-		c = r.Consent(&p)
-	}
-	return c
+	return r.Consent(&p)
 }

@@ -2,8 +2,10 @@ package consent
 
 import "sort"
 
-// maxGrants is how many grants of one permission a record keeps.
-const maxGrants = 4
+const (
+	maxGrants    = 4 // of one permission that a record keeps
+	grantDemands = 5 // of a permission on a grant
+)
 
 // grantFlags are what a grant is known to have.
 type grantFlags uint8
@@ -82,16 +84,21 @@ func (g grant) dominates(earlier grant) bool {
 		(earlier.confirmedAt == 0 || g.confirmedAt != 0 && g.confirmedAt-g.at <= earlier.confirmedAt-earlier.at)
 }
 
-// meets reports whether the grant is all that a permission demands of one, apart from time.
-func (g grant) meets(p *Permission, restricted Time) bool {
-	switch {
-	case p.ProofRequired && g.flags&grantProof != grantProof,
-		p.DoubleOptIn && (g.confirmedAt == 0 || p.ConfirmWithin > 0 && int64(g.confirmedAt-g.at) > p.ConfirmWithin),
-		g.notice < p.NoticeMin,
-		g.flags&grantExplicit == 0 && (p.SignificantDecision || p.SpecialCategory && p.Article9Ground[BasisConsent] == ""):
-		return false
+// reach returns how many of a permission's demands on a grant are met before the first that isn't, in the order of the decision table:
+// restriction (row 5), explicit (8, 9), proof (20), confirmation (21), notice (25). Demands of time aren't among them.
+func (g grant) reach(p *Permission, restricted Time) int {
+	for i, met := range [grantDemands]bool{
+		restricted == 0 || p.RestrictionExemption != "" || g.flags&grantOverridesRestriction != 0 && g.at > restricted,
+		g.flags&grantExplicit != 0 || !p.SignificantDecision && (!p.SpecialCategory || p.Article9Ground[BasisConsent] != ""),
+		!p.ProofRequired || g.flags&grantProof == grantProof,
+		!p.DoubleOptIn || g.confirmedAt != 0 && (p.ConfirmWithin == 0 || int64(g.confirmedAt-g.at) <= p.ConfirmWithin),
+		g.notice >= p.NoticeMin,
+	} {
+		if !met {
+			return i
+		}
 	}
-	return restricted == 0 || p.RestrictionExemption != "" || g.flags&grantOverridesRestriction != 0 && g.at > restricted
+	return grantDemands
 }
 
 func (r Record) grant(i int) grant {
@@ -108,13 +115,15 @@ func (r Record) grantsOf(permission NameID) (first, end int) {
 	return first, end
 }
 
-// standing returns the place of the grant that counts for a permission: the latest that meets what it demands, or else the latest.
+// standing returns the place of the grant that counts for a permission: the one that meets most of what it demands, and of equals the
+// latest.
 func (r Record) standing(p *Permission, first, end int) int {
 	restricted := r.RestrictedAt()
+	best, furthest := end-1, -1
 	for i := end - 1; i >= first; i-- {
-		if r.grant(i).meets(p, restricted) {
-			return i
+		if reach := r.grant(i).reach(p, restricted); reach > furthest {
+			best, furthest = i, reach
 		}
 	}
-	return end - 1
+	return best
 }
