@@ -1,7 +1,6 @@
 package mailinglist
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -18,9 +17,9 @@ type columnLayout struct {
 }
 
 var (
-	errNothing   = errors.New("the row says nothing that could be recorded")
-	errTooLong   = errors.New("longer than the contract allows")
-	errGrantTime = errors.New("the grant has no time: map granted_at to a column, and fill it, or give a time for all such rows")
+	errNothing   = rowError(reasonNothing, "the row says nothing that could be recorded")
+	errTooLong   = rowError(reasonUnusableValue, "longer than the contract allows")
+	errGrantTime = rowError(reasonNoTime, "the grant has no time: map granted_at to a column, and fill it, or give a time for such rows")
 )
 
 func newColumnLayout(o *Options, f *file) (*columnLayout, error) {
@@ -81,21 +80,19 @@ func (l *columnLayout) addEvents(h *happening, cells []string) error {
 
 // addConsent adds all events about the permission but the grant.
 func (l *columnLayout) addConsent(h *happening, cells []string) error {
-	_, channel := l.options.scope()
 	for _, e := range []struct {
-		name  string
-		kind  consentv1.EventKind
-		isNo  bool
-		scope *consentv1.Scope // nil: the permission
+		name string
+		kind consentv1.EventKind
+		isNo bool
 	}{
-		{"requested_at", consentv1.EventKind_EVENT_KIND_REQUESTED, false, nil},
-		{"confirmed_at", consentv1.EventKind_EVENT_KIND_CONFIRMED, false, nil},
-		{"refused_at", consentv1.EventKind_EVENT_KIND_REFUSED, true, nil},
-		{"withdrawn_at", consentv1.EventKind_EVENT_KIND_WITHDRAWN, true, nil},
-		{"objected_at", consentv1.EventKind_EVENT_KIND_OBJECTED, true, nil},
-		{"used_at", consentv1.EventKind_EVENT_KIND_USED, false, nil},
-		{"undeliverable_at", consentv1.EventKind_EVENT_KIND_UNDELIVERABLE, true, &consentv1.Scope{Channels: []string{channel}}},
-		{"suppressed_at", consentv1.EventKind_EVENT_KIND_SUPPRESSED, true, &consentv1.Scope{}},
+		{"requested_at", consentv1.EventKind_EVENT_KIND_REQUESTED, false},
+		{"confirmed_at", consentv1.EventKind_EVENT_KIND_CONFIRMED, false},
+		{"refused_at", consentv1.EventKind_EVENT_KIND_REFUSED, true},
+		{"withdrawn_at", consentv1.EventKind_EVENT_KIND_WITHDRAWN, true},
+		{"objected_at", consentv1.EventKind_EVENT_KIND_OBJECTED, true},
+		{"used_at", consentv1.EventKind_EVENT_KIND_USED, false},
+		{"undeliverable_at", consentv1.EventKind_EVENT_KIND_UNDELIVERABLE, true},
+		{"suppressed_at", consentv1.EventKind_EVENT_KIND_SUPPRESSED, true},
 	} {
 		at, err := l.moment(cells, e.name)
 		if err != nil {
@@ -108,13 +105,16 @@ func (l *columnLayout) addConsent(h *happening, cells []string) error {
 		if e.isNo {
 			event.OccurredAt = at.last()
 		}
-		if e.scope != nil {
-			event.Scope = e.scope
-		}
-		if e.kind == consentv1.EventKind_EVENT_KIND_REQUESTED {
+		switch e.kind {
+		case consentv1.EventKind_EVENT_KIND_REQUESTED:
 			if event.Evidence, err = l.evidence(cells); err != nil {
 				return err
 			}
+		case consentv1.EventKind_EVENT_KIND_UNDELIVERABLE:
+			_, channel := l.options.scope()
+			event.Scope = &consentv1.Scope{Channels: []string{channel}}
+		case consentv1.EventKind_EVENT_KIND_SUPPRESSED:
+			event.Scope = nil
 		}
 	}
 	return nil
@@ -156,7 +156,7 @@ func (l *columnLayout) evidence(cells []string) (*consentv1.Evidence, error) {
 	if version := l.value(cells, "notice_version"); version != "" {
 		n, err := strconv.ParseUint(version, 10, 32)
 		if err != nil {
-			return nil, fmt.Errorf("notice_version: %s is no number", show(version))
+			return nil, rowError(reasonUnusableValue, "notice_version: %s is no number", show(version))
 		}
 		e.NoticeVersion = uint32(n)
 	}

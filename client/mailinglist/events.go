@@ -1,8 +1,6 @@
 package mailinglist
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -12,8 +10,8 @@ import (
 )
 
 var (
-	errNoTime    = errors.New("nothing says when this happened, and no time is given for such rows")
-	errNoSubject = errors.New("the row names no subject")
+	errNoTime    = rowError(reasonNoTime, "nothing says when this happened, and no time is given for such rows")
+	errNoSubject = rowError(reasonNoSubject, "the row names no subject")
 )
 
 // longestSubject is how many bytes an id may have, by the contract.
@@ -25,7 +23,7 @@ func checkSubject(subject string) error {
 		return errNoSubject
 	}
 	if len(subject) > longestSubject {
-		return fmt.Errorf("the subject's id has %d bytes, and may have %d", len(subject), longestSubject)
+		return rowError(reasonUnusableSubject, "the subject's id has %d bytes, and may have %d", len(subject), longestSubject)
 	}
 	return nil
 }
@@ -37,7 +35,7 @@ func checkAddress(address string) error {
 	}
 	name, host, found := strings.Cut(strings.TrimSpace(address), "@")
 	if !found || name == "" || host == "" || strings.ContainsAny(name+host, " \t\r\n@,;") {
-		return errors.New("the row holds no e-mail address")
+		return rowError(reasonUnusableSubject, "the row holds no e-mail address")
 	}
 	return nil
 }
@@ -55,7 +53,7 @@ var yesKinds = []consentv1.EventKind{
 // notLater refuses a "yes" that hasn't happened yet.
 func notLater(event *consentv1.Event, o *Options) error {
 	if at := event.GetOccurredAt().AsTime(); slices.Contains(yesKinds, event.GetKind()) && at.After(o.Now.Add(lastYes)) {
-		return fmt.Errorf("%s lies in the future", at.Format("2006-01-02 15:04:05"))
+		return rowError(reasonFutureTime, "%s lies in the future", at.Format("2006-01-02 15:04:05"))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package mailinglist
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func parseAnswer(value string) (*bool, error) {
 	}
 	answer, known := answers[strings.ToLower(value)]
 	if !known {
-		return nil, fmt.Errorf("%s is neither yes nor no", show(value))
+		return nil, rowError(reasonUnusableValue, "%s is neither yes nor no", show(value))
 	}
 	return &answer, nil
 }
@@ -94,7 +93,7 @@ func parseEnum(value, prefix string, numbers map[string]int32) (int32, error) {
 				names = append(names, strings.ToLower(strings.TrimPrefix(n, prefix)))
 			}
 		}
-		return 0, fmt.Errorf("%s isn't known: write one of %s", show(value), strings.Join(names, ", "))
+		return 0, rowError(reasonUnusableValue, "%s isn't known: write one of %s", show(value), strings.Join(names, ", "))
 	}
 	return number, nil
 }
@@ -120,7 +119,7 @@ func parseHash(value string) ([]byte, error) {
 			return hash, nil
 		}
 	}
-	return nil, fmt.Errorf("a SHA-256 has %d bytes: write it as %d hexadecimal digits", size, 2*size)
+	return nil, rowError(reasonUnusableValue, "a SHA-256 has %d bytes: write it as %d hexadecimal digits", size, 2*size)
 }
 
 // parseCountry reads an ISO 3166-1 code of two letters, or "none" to forget it. Nothing is nil.
@@ -134,7 +133,7 @@ func parseCountry(value string) (*string, error) {
 	}
 	code := strings.ToUpper(value)
 	if len(code) != 2 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return nil, fmt.Errorf("%s is no country code of two letters, as DE", show(value))
+		return nil, rowError(reasonUnusableValue, "%s is no country code of two letters, as DE", show(value))
 	}
 	return &code, nil
 }

@@ -3,7 +3,6 @@ package mailinglist
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 )
@@ -12,10 +11,10 @@ import (
 const longestRow = 256 << 10
 
 var (
-	errLong     = fmt.Errorf("the row is longer than %d KiB", longestRow>>10)
-	errUnclosed = errors.New("a quote is opened and never closed")
-	errGarbled  = errors.New("something follows a closing quote within a cell: quotes inside a cell are doubled")
-	errEncoding = errors.New("the row holds bytes that aren't of the file's encoding")
+	errLong     = rowError(reasonUnreadableRow, "the row is longer than %d KiB", longestRow>>10)
+	errUnclosed = rowError(reasonUnreadableRow, "a quote is opened and never closed")
+	errGarbled  = rowError(reasonUnreadableRow, "something follows a closing quote within a cell: quotes inside a cell are doubled")
+	errEncoding = rowError(reasonUnreadableRow, "the row holds bytes that aren't of the file's encoding")
 )
 
 // line is one line of a file.

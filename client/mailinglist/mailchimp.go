@@ -1,7 +1,6 @@
 package mailinglist
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -30,7 +29,7 @@ type mailchimpLayout struct {
 	cleanTime                                                      column
 }
 
-var errNoStatus = errors.New("neither UNSUB_TIME nor CLEAN_TIME says what became of the contact")
+var errNoStatus = rowError(reasonNoTime, "neither UNSUB_TIME nor CLEAN_TIME says what became of the contact")
 
 // newMailchimpLayout finds the columns by name, and the kind of export by its UNSUB_TIME and CLEAN_TIME columns. Contacts who never
 // subscribed come in a file of the same columns as subscribers; only its name tells.

@@ -1,8 +1,6 @@
 package mailinglist
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -57,7 +55,7 @@ func (e *eventRows) read(row *Row, text string) {
 // complete gives an event what the options say of those that don't say it, and refuses one that lacks its kind or time.
 func (e *eventRows) complete(event *consentv1.Event) error {
 	if event.GetKind() == consentv1.EventKind_EVENT_KIND_UNSPECIFIED {
-		return errors.New("the event has no kind")
+		return rowError(reasonUnusableValue, "the event has no kind")
 	}
 	if event.OccurredAt == nil && !e.options.At.IsZero() {
 		event.OccurredAt = timestamppb.New(e.options.At)
@@ -66,7 +64,7 @@ func (e *eventRows) complete(event *consentv1.Event) error {
 		return errNoTime
 	}
 	if err := event.OccurredAt.CheckValid(); err != nil || !recordable(event.OccurredAt.AsTime()) {
-		return errors.New("the event's time lies outside the years 1970 to 2248")
+		return rowError(reasonUnreadableTime, "the event's time lies outside the years 1970 to 2248")
 	}
 	if event.GetKind() == consentv1.EventKind_EVENT_KIND_GRANTED && event.GetEvidence().GetNoticeVersion() == 0 &&
 		e.options.NoticeVersion != 0 {
@@ -83,7 +81,7 @@ func jsonError(err error) error {
 	// protojson writes a no-break space here and there, so that nobody relies on its texts.
 	detail := strings.ReplaceAll(err.Error(), "\u00a0", " ")
 	if strings.Contains(detail, "@") {
-		return errors.New("the line is no event of consent.v1 as JSON")
+		return rowError(reasonUnreadableRow, "the line is no event of consent.v1 as JSON")
 	}
-	return fmt.Errorf("the line is no event of consent.v1 as JSON: %s", strings.TrimPrefix(detail, "proto: "))
+	return rowError(reasonUnreadableRow, "the line is no event of consent.v1 as JSON: %s", strings.TrimPrefix(detail, "proto: "))
 }

@@ -1,6 +1,7 @@
 package mailinglist
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -93,7 +94,7 @@ func (o *Options) normalize() error {
 
 // normalizeColumns checks the mapping, and makes Column the one place where the subject's column stands.
 func (o *Options) normalizeColumns() error {
-	permitted := false
+	about, facts := false, false
 	for name, column := range o.Columns {
 		f, known := fieldByName(name)
 		if !known {
@@ -102,10 +103,11 @@ func (o *Options) normalizeColumns() error {
 		if strings.TrimSpace(column) == "" {
 			return fmt.Errorf("field %s is mapped to no column", name)
 		}
-		permitted = permitted || f.group == factField
+		about = about || f.group == eventField || f.group == evidenceField
+		facts = facts || f.group == factField
 	}
 	if _, both := o.Columns["customer"]; both && o.Columns["relationship"] != "" {
-		return fmt.Errorf("map customer or relationship, not both: they say the same")
+		return errors.New("map customer or relationship, not both: they say the same")
 	}
 	if subject := o.Columns["subject"]; subject != "" {
 		if o.Column != "" && o.Column != subject {
@@ -113,8 +115,13 @@ func (o *Options) normalizeColumns() error {
 		}
 		o.Column = subject
 	}
-	if !o.SubjectsOnly && o.Permission == "" && !permitted {
-		return fmt.Errorf("name the permission that this list is about, as newsletter/email")
+	_, channel := o.scope()
+	switch {
+	case o.SubjectsOnly:
+	case o.Permission == "" && (about || !facts):
+		return errors.New("name the permission that this list is about, as newsletter/email")
+	case o.Columns["undeliverable_at"] != "" && channel == "":
+		return fmt.Errorf("permission %q: what can't be delivered fails on a channel, so name one, as newsletter/email", o.Permission)
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type Row struct {
 	Events []*consentv1.Event
 	// Fields are the row's cells, one for each column of Reader.Header. Nil if the row couldn't be split, and for NDJSON.
 	Fields []string
-	// Err is why the row can't be used, or nil.
+	// Err is why the row can't be used, and wraps a *RowError; or nil.
 	Err error
 }
 

@@ -2,6 +2,7 @@ package mailinglist
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -194,6 +195,12 @@ func TestOpenRefuses(t *testing.T) {
 		}), []string{good}, "name one"},
 		{"columns of Mailchimp mapped", with(newsletter, func(o *Options) { o.Columns = customers.Columns }), []string{good}, "alone"},
 		{"no permission", with(customers, func(o *Options) { o.Permission = "" }), []string{good}, "name the permission"},
+		{"no permission, but facts and a grant", with(customers, func(o *Options) {
+			o.Permission, o.Columns = "", map[string]string{"granted_at": "when", "customer": "when"}
+		}), []string{good}, "name the permission"},
+		{"undeliverable on no channel", with(customers, func(o *Options) {
+			o.Permission, o.Columns = "crm", map[string]string{"undeliverable_at": "when"}
+		}), []string{good}, "on a channel"},
 		{"a permission without a channel", with(newsletter, func(o *Options) { o.Permission = "crm" }), []string{good}, "over a channel"},
 		{"a time before all", with(customers, func(o *Options) { o.At = now.AddDate(-100, 0, 0) }), []string{good}, "can't be recorded"},
 		{"standard input that isn't there", segment, []string{"-"}, "no standard input"},
@@ -216,6 +223,22 @@ func TestAFileThatChangesMeanwhile(t *testing.T) {
 	}
 	if _, err := r.Next(); err == nil || !strings.Contains(err.Error(), "list.csv: "+errChanged.Error()) {
 		t.Errorf("error %v, want %v", err, errChanged)
+	}
+}
+
+func TestEveryRowErrorHasAReason(t *testing.T) {
+	const rows = "a@example.org,2020-01-02,x\nb@example.org,,\n,2020-01-02,\n\"c,,\nd@example.org,02/03/2020,\n" +
+		"e@example.org,2099-01-02,\nf@example.org,2020-01-02,1,2\n"
+	o := Options{Format: CSV, Permission: "newsletter/email", Columns: map[string]string{"granted_at": "when", "explicit": "explicit"}}
+	for i, row := range all(t, open(t, o, writeList(t, "list.csv", "email,when,explicit\n"+rows+strings.Repeat("x", 300)+",2020-01-02,"))) {
+		want := []string{
+			"", reasonNoTime, reasonNoSubject, reasonUnreadableRow, reasonUnreadableTime, reasonFutureTime, reasonUnreadableRow,
+			reasonUnusableSubject,
+		}[i]
+		var err *RowError
+		if errors.As(row.Err, &err) != (want != "") || (err != nil && err.Reason() != want) {
+			t.Errorf("line %d: %v, want the reason %q", row.Line, row.Err, want)
+		}
 	}
 }
 

@@ -247,7 +247,7 @@ func (t *tableRows) row(rec record) Row {
 		cells = cells[:len(cells)-1] // spreadsheets leave empty cells behind
 	}
 	if len(cells) != columns {
-		row.Err = fmt.Errorf("the row has %d cells, and the header %d", len(cells), columns)
+		row.Err = rowError(reasonUnreadableRow, "the row has %d cells, and the header %d", len(cells), columns)
 		return row
 	}
 	row.Fields = cells

@@ -1,7 +1,6 @@
 package mailinglist
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,8 +48,6 @@ var timeLayouts = []struct {
 	{"2.1.2006", 24 * time.Hour},
 }
 
-var errSlashes = errors.New("day and month can't be told apart")
-
 // parseMoment reads a time of a list. An empty value is the zero moment.
 func parseMoment(value string) (moment, error) {
 	value = strings.TrimSpace(value)
@@ -63,14 +60,15 @@ func parseMoment(value string) (moment, error) {
 			continue
 		}
 		if !recordable(t) {
-			return moment{}, fmt.Errorf("%s lies outside the years 1970 to 2248", show(value))
+			return moment{}, rowError(reasonUnreadableTime, "%s lies outside the years 1970 to 2248", show(value))
 		}
 		return moment{start: t.UTC(), span: l.span}, nil
 	}
 	if strings.Count(value, "/") == 2 {
-		return moment{}, fmt.Errorf("%s: %w", show(value), errSlashes)
+		return moment{}, rowError(reasonUnreadableTime, "%s: day and month can't be told apart", show(value))
 	}
-	return moment{}, fmt.Errorf("%s is no time: write it as 2019-05-25 10:11:12, 2019-05-25T10:11:12Z or 25.05.2019 10:11", show(value))
+	return moment{}, rowError(reasonUnreadableTime,
+		"%s is no time: write it as 2019-05-25 10:11:12, 2019-05-25T10:11:12Z or 25.05.2019 10:11", show(value))
 }
 
 // show quotes a cell for a message, unless it may be somebody's address or a text: a cell in the wrong column can be anything.
@@ -89,5 +87,5 @@ func parseDate(value string) (string, error) {
 			return day.Format(time.DateOnly), nil
 		}
 	}
-	return "", fmt.Errorf("%s is no date: write it as 1984-05-25 or 25.05.1984", show(value))
+	return "", rowError(reasonUnusableValue, "%s is no date: write it as 1984-05-25 or 25.05.1984", show(value))
 }
