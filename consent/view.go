@@ -1,0 +1,48 @@
+package consent
+
+import "time"
+
+// Consistency says how new the state under an answer must be. The zero value asks for the lowest latency: what is here, within the
+// staleness bound.
+type Consistency struct {
+	AtLeast Revision // not zero: includes this write
+	Full    bool     // includes every write acknowledged before the question
+}
+
+// Tenant is what is known of a tenant at a revision. It is immutable.
+type Tenant struct {
+	Name   string
+	Number uint32  // stands for the tenant in its subjects' records
+	Names  *Names  // of permissions, purposes and channels in those records
+	Policy *Policy // the newest; nil before the first is put
+}
+
+// Head is one published moment of the replicated state. Records read after a Head was loaded are at least as new as its revision. It
+// is immutable.
+type Head struct {
+	Revision Revision
+	Stamp    Time // the leader's stamp of the last entry
+	Tenants  map[string]*Tenant
+}
+
+// View is a Head, and how fresh it was proven to be.
+type View struct {
+	*Head
+	FreshAsOf time.Time     // every write acknowledged before then is in it; carries a monotonic reading
+	Bound     time.Duration // a decision may be given while now - FreshAsOf is less
+}
+
+// Age returns how long before now the view was proven to be the newest, and whether a decision may still be given from it. When the
+// wall clock and the monotonic clock have moved apart by more than the bound since the proof, as they do while a machine is suspended,
+// it may not.
+func (v View) Age(now time.Time) (age time.Duration, fresh bool) {
+	age = now.Sub(v.FreshAsOf)
+	wall := now.Round(0).Sub(v.FreshAsOf.Round(0))
+	return age, v.Head != nil && holds(age, wall, v.Bound)
+}
+
+// holds reports whether a proof holds still, after the time that the monotonic and the wall clock say has passed since.
+func holds(monotonic, wall, bound time.Duration) bool {
+	drift := wall - monotonic
+	return monotonic < bound && drift < bound && -drift < bound
+}
