@@ -19,6 +19,8 @@ type Buffer = consent.Buffer
 const (
 	keyWords       = 2
 	maxRecordWords = 1<<lengthBits - 1
+
+	_ = uint(maxRecordWords - consent.MaxRecordWords) // every record fits
 )
 
 // memory holds the current record of every subject. Reads take no lock and

@@ -11,6 +11,7 @@ import (
 	"testing"
 )
 
+// benchRecordWords is how long a record of four permissions is.
 const benchRecordWords = 10
 
 // nthKey returns one of an endless row of distinct, uniform keys. Computing
@@ -126,15 +127,19 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// BenchmarkFootprint reports what a subject with a record of ten words costs,
-// as the process's resident memory and as the memory counts itself.
+// BenchmarkFootprint reports what a subject with four recorded permissions
+// costs, as the process's resident memory and as the memory counts itself.
 func BenchmarkFootprint(b *testing.B) {
+	record := benchRecord(b)
 	for _, n := range benchSizes() {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var resident, own int
 			for b.Loop() {
 				before := residentBytes(b)
-				m := loadMemory(n)
+				m := newMemory()
+				for i := range n {
+					m.put(nthKey(uint64(i)), record)
+				}
 				resident, own = residentBytes(b)-before, m.bytes()
 				m.close()
 			}

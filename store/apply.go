@@ -1,0 +1,270 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/consentd/consentd/consent"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Result is what a command came to. All but Err is zero if Err isn't nil: the command then changed nothing.
+type Result struct {
+	Err           error // the same on every replica
+	Revision      consent.Revision
+	Stamp         consent.Time
+	Effects       []consent.Effect       // of a write: one for each event
+	Policy        *consent.PolicyVersion // of a policy: the version that the document has
+	PolicyChanged bool                   // that version is new
+}
+
+// entry is the work on one entry. Everything it will change is collected here first, and nothing of it shows before all of it is in the
+// ledger's batch, the batch committed, and the records published.
+type entry struct {
+	state   *state
+	index   uint64
+	stamp   consent.Time
+	ordinal uint32 // of the next event
+	err     error  // the first thing that went wrong with the ledger; the entry must not be committed
+
+	meta       meta
+	tenants    map[string]*consent.Tenant // those that changed
+	nextTenant uint32
+	policies   map[policyRef]consent.PolicyVersion
+	outcomes   map[consent.RequestID]outcome
+	subjects   map[Key]*subject
+	nextDue    consent.Time
+
+	batch      *pebble.Batch
+	key, value []byte // space for one at a time
+	bare       []consent.Event
+	words      []uint64 // space for the records read
+	buffer     Buffer
+}
+
+func newEntry(st *state, index uint64, stamp consent.Time) *entry {
+	e := &entry{
+		state: st, index: index, stamp: stamp, meta: st.meta, nextDue: st.nextDue,
+		tenants:    map[string]*consent.Tenant{},
+		nextTenant: uint32(len(st.tenants()) + 1),
+		policies:   map[policyRef]consent.PolicyVersion{},
+		outcomes:   map[consent.RequestID]outcome{},
+		subjects:   map[Key]*subject{},
+	}
+	e.meta.applied, e.meta.stamp = index, stamp
+	e.meta.horizon = max(e.meta.horizon, horizonAt(stamp))
+	return e
+}
+
+// fail notes an error of the ledger.
+func (e *entry) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+func (e *entry) set(key, value []byte) { e.fail(e.batch.Set(key, value, nil)) }
+
+func (e *entry) revision() consent.Revision {
+	return consent.Revision{Epoch: e.meta.epoch, Index: e.index}
+}
+
+// refuse returns the result of a command that changes nothing.
+func (e *entry) refuse(err error) Result { return Result{Err: err} }
+
+// run executes one command.
+func (e *entry) run(c *decodedCommand) Result {
+	switch {
+	case c.Write != nil:
+		return e.applyWrite(c.Write, c.payload)
+	case c.Policy != nil:
+		return e.applyPolicy(c.Policy, c.payload)
+	default:
+		return e.applyTermStart(c.TermStart)
+	}
+}
+
+func (e *entry) applyTermStart(t *TermStart) Result {
+	if e.meta.keyed && e.meta.keyCheck != t.CheckValue {
+		return e.refuse(ErrPseudonymKey)
+	}
+	e.meta.keyed, e.meta.keyCheck = true, t.CheckValue
+	e.meta.term = max(e.meta.term, t.Term)
+	if e.meta.epoch == 0 {
+		e.meta.epoch = t.Epoch
+	}
+	return Result{Revision: e.revision(), Stamp: e.stamp}
+}
+
+// applyWrite writes events, unless the same request has written them before.
+func (e *entry) applyWrite(w *WriteCommand, payload payloadHash) Result {
+	first, err := e.repeated(w.RequestID, payload)
+	if err != nil {
+		return e.refuse(err)
+	}
+	if first == nil {
+		effects, err := e.write(w)
+		if err != nil {
+			return e.refuse(err)
+		}
+		e.remember(w.RequestID, outcome{payload: payload, effects: effects})
+		return Result{Revision: e.revision(), Stamp: e.stamp, Effects: effects}
+	}
+	return Result{
+		Revision: consent.Revision{Epoch: e.meta.epoch, Index: first.index}, Stamp: first.stamp,
+		Effects: first.effects,
+	}
+}
+
+// write folds events into their subjects, all or none. What can be wrong with them is looked at first.
+func (e *entry) write(w *WriteCommand) ([]consent.Effect, error) {
+	tenant, err := e.named(w)
+	if err != nil {
+		return nil, err
+	}
+	effects := make([]consent.Effect, len(w.Events))
+	for i := range w.Events {
+		key := w.Events[i].Key
+		effects[i] = e.fold(key, e.subject(key), w.Events[i].Event, &tenant)
+	}
+	return effects, nil
+}
+
+// named returns the tenant of a write, with numbers for all that its events name, and keeps it. A "no" is never refused: where there is
+// no number left for what it names, it is folded as one over everything.
+func (e *entry) named(w *WriteCommand) (consent.Tenant, error) {
+	tenant := e.tenant(w.Tenant)
+	if tenant.Number > consent.MaxTenant {
+		return tenant, ErrTooManyTenants
+	}
+	known := tenant.Names
+	for i := range w.Events {
+		event := &w.Events[i].Event
+		names, err := tenant.Names.AddScope(event.Scope)
+		switch {
+		case err == nil:
+			tenant.Names = names
+		case !event.IsNo():
+			return tenant, err
+		}
+	}
+	if tenant.Names != known || tenant.Number == e.nextTenant {
+		e.keepTenant(tenant)
+	}
+	return tenant, nil
+}
+
+// subject returns a subject as the entry has made it so far.
+func (e *entry) subject(key Key) *subject {
+	if s, found := e.subjects[key]; found {
+		return s
+	}
+	from := len(e.words)
+	e.words = append(e.words, e.state.memory.get(key, &e.buffer)...)
+	record := consent.Record(e.words[from:len(e.words):len(e.words)])
+	s := &subject{before: record, record: record}
+	e.subjects[key] = s
+	return s
+}
+
+// commit writes all that the entry changed to the ledger, as one batch.
+func (e *entry) commit() error {
+	e.writeSubjects()
+	e.writeTenants()
+	e.writePolicies()
+	e.writeOutcomes()
+	e.set([]byte{prefixMeta}, e.meta.encode())
+	if e.err != nil {
+		return e.err
+	}
+	if err := e.batch.Commit(pebble.NoSync); err != nil {
+		return fmt.Errorf("committing to the ledger: %w", err)
+	}
+	return nil
+}
+
+// publish shows what was committed: the records first, and the head that says so last.
+func (e *entry) publish() {
+	st := e.state
+	for key, s := range e.subjects {
+		if s.changed() {
+			st.memory.put(key, s.record)
+		}
+	}
+	head := &consent.Head{Revision: e.revision(), Stamp: e.stamp, Tenants: e.tenantsAfter()}
+	st.meta, st.nextDue = e.meta, e.nextDue
+	st.head.Store(head)
+}
+
+// Apply executes the commands of an entry and returns their results, in order. An entry that was applied before is skipped, and has no
+// results. When Apply returns, all of the entry is visible, and in the ledger, if not yet durable there: see Sync. An error means that
+// this replica can't go on: the entry isn't one (ErrEntry), or the ledger failed; nothing of the entry was published.
+func (s *Store) Apply(index uint64, text []byte) ([]Result, error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	if index <= s.applied.get() {
+		return nil, nil
+	}
+	results, err := s.apply(index, text)
+	if err != nil {
+		return nil, fmt.Errorf("applying the entry at index %d: %w", index, err)
+	}
+	s.applied.set(index)
+	return results, nil
+}
+
+func (s *Store) apply(index uint64, text []byte) ([]Result, error) {
+	stamp, commands, err := decodeEntry(text)
+	if err != nil {
+		return nil, err
+	}
+	st := s.state.Load()
+	// A new leader proposes before it has applied what the last one left, so it may not know the last stamp yet.
+	stamp = max(stamp, st.meta.stamp+1)
+	if stamp > consent.MaxTime {
+		return nil, fmt.Errorf("%w: its stamp %d lies beyond the year 2248: set the leader's clock", ErrEntry, stamp)
+	}
+	e := newEntry(st, index, stamp)
+	e.batch = st.ledger.db.NewBatch()
+	defer func() { _ = e.batch.Close() }() // it has no error to return once it is committed or given up
+	e.removeDue()
+	results := make([]Result, len(commands))
+	for i := range commands {
+		results[i] = e.run(&commands[i])
+	}
+	if err := e.commit(); err != nil {
+		return nil, err
+	}
+	e.publish()
+	return results, nil
+}
+
+// Advance notes that the log has passed an index without a command for the store. It becomes durable with the next Sync or entry.
+func (s *Store) Advance(index uint64) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if index > s.applied.get() {
+		s.state.Load().meta.applied = index
+		s.applied.set(index)
+	}
+}
+
+// Preview returns what a write stamped with a time would come to, and writes nothing. The time is taken to be later than all stamps so
+// far, and the request id isn't looked at.
+func (s *Store) Preview(w WriteCommand, stamp consent.Time) (Result, error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.closed.Load() {
+		return Result{}, ErrClosed
+	}
+	st := s.state.Load()
+	e := newEntry(st, st.meta.applied+1, max(stamp, st.meta.stamp+1))
+	effects, err := e.write(&w)
+	if e.err != nil || err != nil {
+		return Result{Err: err}, e.err
+	}
+	return Result{Revision: st.head.Load().Revision, Stamp: e.stamp, Effects: effects}, nil
+}

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/consentd/consentd/consent"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options say where a store lies. The zero Options keep everything in memory, which is for tests.
+type Options struct {
+	Dir    string       // the store's own; made if it isn't there
+	FS     vfs.FS       // that of the operating system by default, or one in memory if Dir is empty
+	Logger *slog.Logger // slog.Default by default
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil && o.Dir == "" {
+		o.FS = vfs.NewMem()
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	o.Dir = cmp.Or(o.Dir, "store")
+	o.Logger = cmp.Or(o.Logger, slog.Default())
+	return o
+}
+
+// Store is the replicated state of one replica. All its methods may be called at the same time; Apply, Advance, Preview and Restore wait
+// for each other.
+type Store struct {
+	options  Options
+	place    *place
+	failed   chan error
+	closed   atomic.Bool
+	applied  progress
+	applying sync.Mutex // held by who changes the state
+	state    atomic.Pointer[state]
+}
+
+// state is all that a restored snapshot replaces at once.
+type state struct {
+	memory *memory
+	ledger *ledger
+	head   atomic.Pointer[consent.Head]
+
+	// Of who holds Store.applying.
+	meta     meta
+	requests *requests
+	nextDue  consent.Time // when the next evidence is to be removed
+}
+
+func (st *state) tenants() map[string]*consent.Tenant { return st.head.Load().Tenants }
+
+// Open opens the ledger, or makes a new one, and fills the memory from it. ErrLedger means that it is damaged.
+func Open(o Options) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{options: o, failed: make(chan error, 1)}
+	var err error
+	if s.place, err = openPlace(o.FS, o.Dir); err != nil {
+		return nil, err
+	}
+	st, err := s.openState(s.place.ledgerDir())
+	if err != nil {
+		s.place.close()
+		return nil, err
+	}
+	s.install(st)
+	return s, nil
+}
+
+// install makes a state the current one. The one before goes once its last reader has left.
+func (s *Store) install(st *state) {
+	old := s.state.Swap(st)
+	s.applied.set(st.meta.applied)
+	if old != nil {
+		old.ledger.obsolete.Store(true)
+		old.ledger.release()
+	}
+}
+
+// fail reports the first error after which the process must end.
+func (s *Store) fail(err error) {
+	s.options.Logger.Error("the store failed", "error", err)
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Failed returns a channel with the first error that the ledger met in the background, such as a failed flush or a damaged block. The
+// process has to end then: what is in memory may never become durable.
+func (s *Store) Failed() <-chan error { return s.failed }
+
+// Head returns the newest published moment of the state. Records read after it are at least as new.
+func (s *Store) Head() *consent.Head { return s.state.Load().head.Load() }
+
+// Applied returns the index up to which the log is applied and visible.
+func (s *Store) Applied() uint64 { return s.applied.get() }
+
+// WaitApplied returns nil once the log is applied and visible up to an index, or the context's error, or ErrClosed.
+func (s *Store) WaitApplied(ctx context.Context, index uint64) error {
+	return s.applied.wait(ctx, index)
+}
+
+// Record returns a subject's record, nil if nothing is recorded. It lies in buf, or is allocated if it is longer. It takes no lock and
+// reads no disk.
+func (s *Store) Record(key Key, buf *Buffer) consent.Record {
+	return s.state.Load().memory.get(key, buf)
+}
+
+// EachRecord calls f for every record of a tenant, by the tenant's number, until f returns an error, which it returns. The record is
+// valid only during the call. A subject that is written meanwhile is seen before or after, or, if it is new, maybe not at all.
+func (s *Store) EachRecord(tenant uint32, f func(consent.Record) error) (err error) {
+	s.state.Load().memory.each(func(_ Key, words []uint64) bool {
+		if record := consent.Record(words); record.Tenant() == tenant {
+			err = f(record)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// KeyCheck returns the check value of the cluster's pseudonym key, and whether a term start has set it.
+func (s *Store) KeyCheck() ([16]byte, bool) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	m := s.state.Load().meta
+	return m.keyCheck, m.keyed
+}
+
+// Sync makes durable what is applied, and returns the index up to which that is.
+func (s *Store) Sync() (applied uint64, err error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.closed.Load() {
+		return 0, ErrClosed
+	}
+	st := s.state.Load()
+	if err := st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.Sync); err != nil {
+		return 0, fmt.Errorf("syncing the ledger: %w", err)
+	}
+	return st.meta.applied, nil
+}
+
+// reading calls f with the current state, whose ledger stays open meanwhile.
+func (s *Store) reading(f func(*state) error) error {
+	st, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer st.ledger.release()
+	return f(st)
+}
+
+// acquire returns the current state as one of its ledger's users.
+func (s *Store) acquire() (*state, error) {
+	for !s.closed.Load() {
+		if st := s.state.Load(); st.ledger.acquire() {
+			return st, nil
+		}
+	}
+	return nil, ErrClosed
+}
+
+// Close waits for those who read the ledger, and closes it. Records can still be read, as they were; everything else returns ErrClosed.
+func (s *Store) Close() error {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.applied.end()
+	l := s.state.Load().ledger
+	l.release()
+	<-l.gone
+	s.place.close()
+	return l.closed
+}
