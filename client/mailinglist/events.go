@@ -3,6 +3,7 @@ package mailinglist
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,16 +29,29 @@ func checkSubject(subject string) error {
 	return nil
 }
 
-// checkAddress refuses what can't be an e-mail address. What is one is for the mail server to find out.
+// checkAddress refuses what can't be an e-mail address. Which addresses exist is for the mail server to find out.
 func checkAddress(address string) error {
 	if err := checkSubject(address); err != nil {
 		return err
 	}
-	name, host, found := strings.Cut(strings.TrimSpace(address), "@")
-	if !found || name == "" || host == "" || strings.ContainsAny(name+host, " \t\r\n@,;") {
+	if !isAddress(address) || strings.ContainsAny(address, ",;") {
 		return rowError(reasonUnusableSubject, "the row holds no e-mail address")
 	}
 	return nil
+}
+
+// isAddress says whether the door of the server takes an id without the space around it for an e-mail address.
+func isAddress(id string) bool {
+	name, host, _ := strings.Cut(id, "@")
+	return name != "" && host != "" && !strings.Contains(host, "@") && strings.IndexFunc(id, unicode.IsSpace) < 0
+}
+
+// normalSubject is a subject in the form that the door of the server gives it: an e-mail address is trimmed and in lower case.
+func normalSubject(subject string) string {
+	if address := strings.TrimSpace(subject); isAddress(address) {
+		return strings.ToLower(address)
+	}
+	return subject
 }
 
 // yesKinds are the events that could allow something: the only ones that mustn't be later than now. The server takes an event of the

@@ -6,7 +6,6 @@ import (
 	"hash/maphash"
 	"io"
 	"slices"
-	"strings"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
@@ -207,12 +206,4 @@ func (r *Reader) align(cells []string, f *file) []string {
 // Close closes what is open. A reader that was read to its end or not needs it alike.
 func (r *Reader) Close() error {
 	return errors.Join(r.closeRows(), r.close())
-}
-
-// normalSubject is a subject as the door of the server takes it: an e-mail address is trimmed and in lower case.
-func normalSubject(subject string) string {
-	if strings.Contains(subject, "@") {
-		return strings.ToLower(strings.TrimSpace(subject))
-	}
-	return subject
 }

@@ -252,3 +252,13 @@ func TestParseFormat(t *testing.T) {
 		t.Errorf("xlsx is read as %q", got)
 	}
 }
+
+func TestSameSubject(t *testing.T) {
+	for given, want := range map[string]string{
+		" Anna@Example.ORG ": "anna@example.org", "Customer 7": "Customer 7", "A@B@C": "A@B@C", "@Home": "@Home", "Ann a@x": "Ann a@x",
+	} {
+		if got := normalSubject(given); got != want {
+			t.Errorf("%q is taken for %q, want %q", given, got, want)
+		}
+	}
+}
