@@ -43,11 +43,9 @@ func (e Event) Clamped(stamp Time) Event {
 	return e
 }
 
-// turn is the order of events that occurred at the same time: yes before no, grants before what refers to them, erasures last.
+// turn is the order of events that occurred at the same time: yes before no, and grants before what refers to them.
 func (e Event) turn() int {
 	switch {
-	case e.Kind == Erased:
-		return 3
 	case e.IsNo():
 		return 2
 	case e.Kind == Granted:

@@ -6,7 +6,7 @@ import "slices"
 // twice, or an old list imported, takes nothing from what stands. A grant with terms of its own leaves none, because nobody may fall
 // back from "until March" to a yes without end.
 func (f *folding) grant(id NameID, e *Event) {
-	if f.refused(id) >= e.OccurredAt || !f.fits(wordsPerName) {
+	if !f.fits(wordsPerName) {
 		f.note(Superseded)
 		return
 	}

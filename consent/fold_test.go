@@ -115,6 +115,8 @@ func TestConsentAfterEvents(t *testing.T) {
 		{"used", []Event{granted(10), at(40, Used), at(30, Used)}, []Effect{Applied, Applied, Superseded},
 			given(10, func(c *Consent) { c.LastUsedAt = 40 })},
 		{"the same again", []Event{granted(10), granted(10)}, []Effect{Applied, Unchanged}, given(10)},
+		{"a weaker one at the same time", []Event{granted(10), granted(10, unproven)}, []Effect{Applied, Unchanged}, given(10)},
+		{"a stronger one at the same time", []Event{granted(10, unproven), granted(10)}, []Effect{Applied, Applied}, given(10)},
 		{"erased", []Event{granted(10), all(20, Erased)}, []Effect{Applied, Applied}, Consent{}},
 		{"a grant from before the erasure", []Event{all(20, Erased), granted(10)}, []Effect{Applied, Superseded}, Consent{}},
 		{"a withdrawal from before the erasure", []Event{all(20, Erased), at(10, Withdrawn)}, []Effect{Applied, Applied},
@@ -201,6 +203,20 @@ func TestGrantsAreBounded(t *testing.T) {
 	}
 }
 
+func TestRepeatedGrantsTakeNoRoom(t *testing.T) {
+	c := foldContext(t)
+	for _, events := range [][]Event{
+		{granted(10), granted(20)},
+		{granted(10, unproven), granted(20), at(21, Confirmed)},
+		{granted(10), at(15, Confirmed), granted(20), at(21, Confirmed)},
+		{granted(10), granted(20, unproven), evidence(30, 20, proof)},
+	} {
+		if got := FoldHistory(events, c).grantCount(); got != 1 {
+			t.Errorf("%d grants are kept, of which the last has all that the others have", got)
+		}
+	}
+}
+
 func TestMarks(t *testing.T) {
 	c := foldContext(t)
 	marketing := func(e Event) Event { e.Objection = ObjectionMarketing; return e }
@@ -252,6 +268,7 @@ func TestSubjectWideEvents(t *testing.T) {
 		{"taken off before", []Event{all(20, Suppressed), all(10, Unsuppressed)}, times{suppressed: 20}},
 		{"an erasure suppresses", []Event{all(10, Erased)}, times{erased: 10, suppressed: 10}},
 		{"taken off before the erasure", []Event{all(10, Erased), all(5, Unsuppressed)}, times{erased: 10, suppressed: 10}},
+		{"taken off at the same time as the erasure", []Event{all(10, Erased), all(10, Unsuppressed)}, times{erased: 10, suppressed: 10}},
 		{"taken off after it", []Event{all(10, Erased), all(15, Unsuppressed)}, times{erased: 10}},
 		{"suppressed after it", []Event{all(10, Erased), all(15, Suppressed)}, times{erased: 10, suppressed: 15}},
 		{"restricted", []Event{all(10, Restricted)}, times{restricted: 10}},
@@ -318,6 +335,7 @@ func TestFates(t *testing.T) {
 		at(day("2020-02-29"), Granted),
 		call("2022-01-01", Withdrawn),
 		call("2024-06-01", Granted),
+		call("2024-07-01", Used),
 	}
 	erasure := all(day("2024-01-01"), Erased)
 	policy := &Policy{
@@ -326,7 +344,7 @@ func TestFates(t *testing.T) {
 	}
 	want := []Fate{
 		{RetainedUntil: day("2028-05-01")}, {RetainedUntil: day("2026-05-01")}, {RetainedUntil: day("2028-05-01")},
-		{}, {}, {Folded: true}, {Folded: true},
+		{}, {}, {Folded: true}, {Folded: true}, {Folded: true},
 	}
 	if diff := cmp.Diff(want, FatesOf(history, erasure, policy)); diff != "" {
 		t.Errorf("fates (-want +got):\n%s", diff)

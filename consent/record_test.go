@@ -172,10 +172,20 @@ func TestValidateRejects(t *testing.T) {
 		t.Fatal(err)
 	}
 	facts := len(whole) - len(whole.facts())
+	crowded := func(r Record) Record {
+		first, second := grant{permission: 1, at: 1}.words()
+		for i := range uint64(maxGrants) {
+			r = slices.Insert(r, headerWords, first+(maxGrants-i-1)<<flagBits, second)
+		}
+		r[0] += maxGrants << countShift
+		return r
+	}
 	for _, tt := range []struct {
 		name   string
 		damage func(Record) Record
 	}{
+		{"of nothing", func(Record) Record { return Record{formatVersion, 0} }},
+		{"too many grants of one permission", crowded},
 		{"cut within the header", func(r Record) Record { return r[:1] }},
 		{"cut within the grants", func(r Record) Record { return r[:3] }},
 		{"too long", func(Record) Record { return make(Record, MaxRecordWords+1) }},
@@ -267,6 +277,21 @@ func TestOneGrantAllowsOrNone(t *testing.T) {
 			t.Fatalf("%+v at %d allows: %v, want %v", got, now, allows, want)
 		}
 	})
+}
+
+// Folding drops what a "no" covers. Should a record have such a grant all the same, it isn't given.
+func TestGrantUnderANoIsNotGiven(t *testing.T) {
+	c := foldContext(t)
+	r, _ := Fold(nil, granted(10), c)
+	for kind, state := range map[MarkKind]State{MarkWithdrawn: StateWithdrawn, MarkRefused: StateRefused, MarkInvalidated: StateInvalidated} {
+		damaged := append(slices.Clone(r), factKey(factKind(kind), 0)|10)
+		if err := damaged.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		if got := damaged.Consent(bound(c.Names, email)); got != (Consent{State: state, Since: 10}) {
+			t.Errorf("consent under mark %d: %+v", kind, got)
+		}
+	}
 }
 
 // FuzzRecord holds that what is accepted as a record can be read, and folded on to another record.
