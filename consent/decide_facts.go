@@ -38,9 +38,9 @@ func (a *asked) expiry() Time {
 	return at
 }
 
-// dormantFrom returns the first instant at which more than dormant_after has passed since the consent was given or last used.
-func (a *asked) dormantFrom() Time {
-	return max(a.c.Since, a.c.LastUsedAt) + Time(a.p.DormantAfter) + 1
+// isDormant reports whether more than dormant_after has passed since the consent was given or last used.
+func (a *asked) isDormant() bool {
+	return a.p.DormantAfter > 0 && !a.before(max(a.c.Since, a.c.LastUsedAt)+Time(a.p.DormantAfter)+1)
 }
 
 // meetsArticle9 reports whether special categories of data may be processed on the basis: consent if it is explicit, any other if the
@@ -50,6 +50,21 @@ func (a *asked) meetsArticle9(b Basis) bool {
 		return a.isExplicit()
 	}
 	return a.p.Article9Ground[b] != ""
+}
+
+// mayDecideAlone reports whether a significant automated decision may rest on the basis. Art. 22(2) GDPR.
+func (a *asked) mayDecideAlone(b Basis) bool {
+	return b == BasisConsent && a.isExplicit() || b == BasisContract || b == BasisLegalObligation
+}
+
+// mayCall reports whether direct marketing by phone may rest on the basis. Sec. 7(2) no. 1 UWG.
+func (a *asked) mayCall(b Basis) bool {
+	return b == BasisConsent || b == BasisPresumedConsent && a.isBusiness()
+}
+
+// mayPresume reports whether a business's consent to calls is presumed, on the grounds that the policy names.
+func (a *asked) mayPresume() bool {
+	return a.p.Kind == KindPhone && a.p.PresumedGrounds != "" && a.isBusiness()
 }
 
 func (a *asked) isForMarketing() bool { return a.p.DirectMarketing || a.p.ProfilingForMarketing }
@@ -78,10 +93,13 @@ func (a *asked) isMinor() bool {
 	return a.before(born.turns(adultAge))
 }
 
-// wasUnderAge reports whether the subject was under the age of consent when it was given.
-func (a *asked) wasUnderAge() bool {
+// isUnderAge reports whether the subject was under the age of consent when it was given, and no guardian authorised it.
+func (a *asked) isUnderAge() bool {
+	if !a.isGiven() {
+		return false
+	}
 	born := a.r.BirthDate()
-	return born != (Date{}) && a.c.Since < born.turns(a.ageOfConsent())
+	return born != (Date{}) && a.c.Since < born.turns(a.ageOfConsent()) && !a.r.GuardianAuthorised()
 }
 
 func (a *asked) ageOfConsent() int {

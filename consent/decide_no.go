@@ -1,5 +1,12 @@
 package consent
 
+// isQuiet reports whether none of the facts is recorded that stand first: marks, suppression, restriction and erasure. Most subjects'
+// records have none, so that most questions skip the rows that look for them.
+func (r Record) isQuiet() bool {
+	facts := r.facts()
+	return len(facts) == 0 || facts[0] >= factKey(factRequested, 0)
+}
+
 // isErased reports whether the subject was erased and nothing is recorded since that a basis of this permission rests on. Art. 17 GDPR.
 func (a *asked) isErased() bool {
 	if a.r.ErasedAt() == 0 {

@@ -41,7 +41,7 @@ func Explain(p *Permission, r Record, q Question, now Time) Explanation {
 }
 
 func steps(p *Permission, r Record, q Question, now Time) []Step {
-	a := asked{p: p, r: r, q: q, now: now, c: r.Consent(p)}
+	a := newAsked(p, r, q, now)
 	steps, matched := a.ask(nil, onceRows, BasisNone)
 	if matched != rowNone {
 		return steps

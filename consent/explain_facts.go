@@ -10,12 +10,12 @@ func (a *asked) facts(w row, b Basis) []string {
 	case rowSpecialAds:
 		return []string{fact("profiled_ads_online", a.p.ProfiledAdsOnline), fact("special_category", a.p.SpecialCategory)}
 	case rowErased:
-		return []string{fact("erased_at", a.r.ErasedAt()), fact("exempt_from_erasure", text(a.p.ErasureExemption))}
+		return []string{fact("erased_at", a.r.ErasedAt()), fact("exempt_from.erasure", text(a.p.ErasureExemption))}
 	case rowSuppressed:
 		return append(a.laterFacts(), fact("suppressed_at", a.r.SuppressedAt()), fact("direct_marketing", a.p.DirectMarketing))
 	case rowRestricted:
 		return append(a.laterFacts(), fact("restricted_at", a.r.RestrictedAt()),
-			fact("exempt_from_restriction", text(a.p.RestrictionExemption)), fact("overrides_restriction", a.c.OverridesRestriction))
+			fact("exempt_from.restriction", text(a.p.RestrictionExemption)), fact("overrides_restriction", a.c.OverridesRestriction))
 	case rowObjectedMarketing:
 		return append(a.laterFacts(), a.markFact("objected_to_marketing_at", MarkObjectedMarketing),
 			a.markFact("lifted_at", MarkLiftedMarketing), fact("direct_marketing", a.p.DirectMarketing),
@@ -44,7 +44,7 @@ func (a *asked) noFacts(w row, b Basis) []string {
 	case BasisConsent:
 		return append(facts, a.laterFacts()...)
 	case BasisLegitimateInterest, BasisPublicTask:
-		return append(facts, fact("overriding_ground", text(a.p.OverridingGround)), a.markFact("grounds_recorded_at", MarkGrounds))
+		return append(facts, fact("overriding_grounds", text(a.p.OverridingGround)), a.markFact("grounds_recorded_at", MarkGrounds))
 	default:
 		return facts
 	}
@@ -58,7 +58,7 @@ func (a *asked) basisFacts(w row, b Basis) []string {
 		if b == BasisConsent {
 			return append(facts, fact("explicit", a.isExplicit()))
 		}
-		return append(facts, fact("art_9_ground", text(a.p.Article9Ground[b])))
+		return append(facts, fact("article_9_ground", text(a.p.Article9Ground[b])))
 	case rowAutomated:
 		return []string{fact("significant_decision", a.p.SignificantDecision), fact("explicit", a.isExplicit())}
 	case rowTerminal:
@@ -67,7 +67,7 @@ func (a *asked) basisFacts(w row, b Basis) []string {
 		return []string{a.birthFact(), a.nowFact(), fact("direct_marketing", a.p.DirectMarketing),
 			fact("profiling_for_marketing", a.p.ProfilingForMarketing)}
 	case rowChannel:
-		return []string{a.kindFact(), fact("direct_marketing", a.p.DirectMarketing), fact("push_is_no_mail", a.p.PushIsNoMail)}
+		return []string{a.kindFact(), fact("direct_marketing", a.p.DirectMarketing), fact("electronic_mail", a.isElectronicMail())}
 	case rowPhone:
 		return append(a.businessFacts(), fact("direct_marketing", a.p.DirectMarketing))
 	default:
@@ -90,13 +90,13 @@ func (a *asked) ownFacts(w row) []string {
 	case rowUndocumented:
 		return []string{fact("assessment", text(a.p.Assessment)), fact("notice_at_collection", a.p.NoticeAtCollect)}
 	case rowNoRelationship:
-		return []string{fact("relationship", relationshipText(a.r.Relationship())), fact("relationships_allowed", relationshipsText(a.p.Relationships))}
+		return []string{fact("relationship", relationshipText(a.r.Relationship())), fact("relationships", relationshipsText(a.p.Relationships))}
 	case rowContract, rowNoContract:
 		return []string{fact("contract_active", a.r.ContractActive()), fact("necessary_for_contract", a.p.NecessaryForContract)}
 	case rowStatute:
 		return []string{fact("statute", text(a.p.Statute))}
 	case rowPresumed:
-		return append(a.businessFacts(), fact("presumed_grounds", text(a.p.PresumedGrounds)))
+		return append(a.businessFacts(), fact("presumed_consent_grounds", text(a.p.PresumedGrounds)))
 	default:
 		return nil
 	}

@@ -5,7 +5,7 @@ import "strings"
 // failures lists every condition that stands against the permission: those asked once, and those of every basis, also where Decide
 // doesn't look any more. If a basis allows, only what failed before it is listed: nothing else needs mending.
 func failures(p *Permission, r Record, q Question, now Time) []FailedCondition {
-	a := asked{p: p, r: r, q: q, now: now, c: r.Consent(p)}
+	a := newAsked(p, r, q, now)
 	var failed []FailedCondition
 	for _, w := range onceRows {
 		if a.matches(w, BasisNone) {

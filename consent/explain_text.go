@@ -50,14 +50,12 @@ func span(millis int64) string {
 	switch {
 	case millis == 0:
 		return "none"
-	case millis%dayMillis == 0:
-		return strconv.FormatInt(millis/dayMillis, 10) + " days"
+	case millis%day == 0:
+		return strconv.FormatInt(millis/day, 10) + " days"
 	default:
 		return (time.Duration(millis) * time.Millisecond).String()
 	}
 }
-
-const dayMillis = 24 * 60 * 60 * 1000
 
 // text returns a policy's words, in quotes, or none.
 func text(s string) string {

@@ -443,7 +443,7 @@ func (g *refGrant) stumbles(c *refCase) int {
 	needsExplicit := c.p.SignificantDecision || c.p.SpecialCategory
 	restricted := c.times["restricted"]
 	switch {
-	case restricted != 0 && c.p.RestrictionExemption == "" && !(g.overrides && g.at > restricted):
+	case restricted != 0 && c.p.RestrictionExemption == "" && (!g.overrides || g.at <= restricted):
 		return 5
 	case needsExplicit && !g.explicit:
 		return 8
