@@ -120,7 +120,7 @@ func TestFailedCommandsLeaveNothing(t *testing.T) {
 	before := f.store.Head()
 	write := f.command(nthKey(1), event(consent.Withdrawn, 0, "new/names"))
 	write.Write.RequestID = consent.RequestID{}
-	policy := Command{Policy: &PolicyCommand{Tenant: "other", RequestID: f.id(), Document: []byte("no: policy")}}
+	policy := Command{Policy: &PolicyCommand{Tenant: "other", RequestID: f.id(), Document: []byte("no policy")}}
 	for _, r := range f.apply(write, policy) {
 		if r.Err == nil || r.Revision != (consent.Revision{}) || r.Effects != nil || r.Policy != nil {
 			t.Errorf("result %+v, want nothing but an error", r)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -178,8 +179,7 @@ func (p pebbleLog) Errorf(format string, args ...any) {
 
 // Fatalf ends the process, as Pebble expects of it: a commit or its manifest couldn't be written, and what is on disk isn't known.
 func (p pebbleLog) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("the ledger can't go on: %s", fmt.Sprintf(format, args...))
-	p.log.Error(err.Error())
+	err := fmt.Errorf("the ledger can't go on: "+format, args...)
 	p.failed(err)
-	panic("store: " + err.Error())
+	os.Exit(1)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -179,8 +180,10 @@ func (s *Store) Close() error {
 	}
 	s.applied.end()
 	l := s.state.Load().ledger
+	// The next start reads sorted files faster than it replays Pebble's log.
+	flushed := l.db.Flush()
 	l.release()
 	<-l.gone
 	s.place.close()
-	return l.closed
+	return errors.Join(flushed, l.closed)
 }
