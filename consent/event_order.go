@@ -5,35 +5,6 @@ import (
 	"slices"
 )
 
-// IsNo reports whether the event is a "no": one that only ever takes permissions away. A grant by a method that can't give consent is
-// one too.
-func (e Event) IsNo() bool {
-	switch e.Kind {
-	case Refused, Withdrawn, Objected, Invalidated, Suppressed, Undeliverable, Restricted, Erased:
-		return true
-	case Granted:
-		return e.Evidence.Method.void()
-	default:
-		return false
-	}
-}
-
-// outlivesErasure reports whether the event counts in folding although the subject was erased after it: a "no", or what took a "no"
-// back, because a "no" that was lifted mustn't come back.
-func (e Event) outlivesErasure() bool {
-	switch e.Kind {
-	case ObjectionLifted, Unsuppressed, Deliverable, Unrestricted:
-		return true
-	default:
-		return e.IsNo()
-	}
-}
-
-// void reports whether a grant by the method is none. Art. 4(11) GDPR, CJEU C-673/17 (Planet49).
-func (m Method) void() bool {
-	return m == MethodPreTicked || m == MethodImplied || m == MethodBoughtList
-}
-
 // Clamped returns the event with a time that it can have, given the leader's stamp: the stamp, if it names none, or one later than the
 // stamp, or one that no event can have.
 func (e Event) Clamped(stamp Time) Event {

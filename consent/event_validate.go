@@ -29,22 +29,6 @@ func fault(field, format string, args ...any) error {
 	return &EventError{Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-var kindNamesOfEvents = [...]string{
-	Granted: "granted", Requested: "requested", Confirmed: "confirmed", Refused: "refused", Withdrawn: "withdrawn", Objected: "objected",
-	ObjectionLifted: "objection_lifted", Invalidated: "invalidated", EvidenceAdded: "evidence_added", Used: "used",
-	Suppressed: "suppressed", Unsuppressed: "unsuppressed", Undeliverable: "undeliverable", Deliverable: "deliverable",
-	Restricted: "restricted", Unrestricted: "unrestricted", AttributesSet: "attributes_set", GroundsRecorded: "grounds_recorded",
-	Erased: "erased",
-}
-
-// String returns the kind's name in lower case, as documents spell it.
-func (k EventKind) String() string {
-	if int(k) < len(kindNamesOfEvents) && k != 0 {
-		return kindNamesOfEvents[k]
-	}
-	return "unknown"
-}
-
 // ValidateEvent returns why an event can't be written, as an *EventError, or nil: an unknown kind, no permissions where some are
 // needed, details of another kind, a time out of range. A "no" is never refused for its date: see Clamped.
 func ValidateEvent(e Event) error {
@@ -73,26 +57,6 @@ func checkTime(field string, t Time) error {
 		return fault(field, "%d ms since 1970 is out of range: give a time from 1970 to %d", t, MaxTime.Std().Year())
 	}
 	return nil
-}
-
-// scopeRule is what kinds of events may and must name.
-type scopeRule uint8
-
-const (
-	scopeAny         scopeRule = iota // permissions, purposes, channels, or nothing for all
-	scopePermissions                  // permissions, and at least one
-	scopeSubject                      // nothing: the event is about the whole subject
-)
-
-func (k EventKind) scope() scopeRule {
-	switch k {
-	case Granted, Requested, Confirmed, EvidenceAdded, Used:
-		return scopePermissions
-	case Suppressed, Unsuppressed, Restricted, Unrestricted, AttributesSet, Erased:
-		return scopeSubject
-	default:
-		return scopeAny
-	}
 }
 
 func checkScope(e *Event) error {
@@ -148,8 +112,6 @@ func checkEvidence(e *Event) error {
 	}
 	return checkText("evidence.reference", v.Reference, maxReferenceBytes)
 }
-
-func (m Method) known() bool { return m <= MethodBanner || m.void() }
 
 func checkText(field, text string, most int) error {
 	if len(text) > most {

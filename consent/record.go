@@ -77,37 +77,30 @@ func (r Record) Tenant() uint32 {
 
 // Consent returns what is recorded for a permission of a bound policy. Of several grants that stand it is the one that meets most of
 // what the permission demands, in the order of the decision table and apart from time; of equals, the latest.
-func (r Record) Consent(p *Permission) Consent {
-	c := Consent{LastUsedAt: Time(r.fact(factLastUsed, p.ID))}
-	state, since := r.refusal(p.ID, p.PurposeID, p.ChannelID)
+func (r Record) Consent(p *Permission) (c Consent) {
+	rare := len(r.facts()) > 0
+	if rare {
+		c.State, c.Since = r.refusal(p.ID, p.PurposeID, p.ChannelID)
+		c.LastUsedAt = Time(r.fact(factLastUsed, p.ID))
+	}
 	if first, end := r.grantsOf(p.ID); first < end {
-		if i := r.standing(p, first, end); r.grant(i).at > since {
-			r.fillGiven(&c, i, i == first)
+		i := r.standing(p, first, end)
+		if g := r.grant(i); g.at > c.Since {
+			g.fill(&c)
+			if rare && i == first {
+				// A grant with terms of its own leaves no earlier one, so they are those of the oldest.
+				c.ValidFrom = Time(r.fact(factValidFrom, p.ID))
+				c.ExpiresAt = Time(r.fact(factExpiresAt, p.ID))
+			}
 			return c
 		}
 	}
-	if since == 0 {
-		if since = Time(r.fact(factRequested, p.ID)); since != 0 {
-			state = StateRequested
+	if rare && c.Since == 0 {
+		if c.Since = Time(r.fact(factRequested, p.ID)); c.Since != 0 {
+			c.State = StateRequested
 		}
 	}
-	c.State, c.Since = state, since
 	return c
-}
-
-// fillGiven fills in a grant. The terms are those of the oldest: a grant with terms of its own leaves no earlier one.
-func (r Record) fillGiven(c *Consent, i int, oldest bool) {
-	g := r.grant(i)
-	c.State, c.Since = StateGiven, g.at
-	c.ConfirmedAt = g.confirmedAt
-	c.NoticeVersion = g.notice
-	c.Proven = g.flags&grantProof == grantProof
-	c.Explicit = g.flags&grantExplicit != 0
-	c.OverridesRestriction = g.flags&grantOverridesRestriction != 0
-	if oldest {
-		c.ValidFrom = Time(r.fact(factValidFrom, g.permission))
-		c.ExpiresAt = Time(r.fact(factExpiresAt, g.permission))
-	}
 }
 
 // Mark returns the latest time of a kind of mark that covers the permission (over it, its purpose, its channel, or all), or zero.

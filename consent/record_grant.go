@@ -1,7 +1,5 @@
 package consent
 
-import "sort"
-
 const (
 	maxGrants    = 4 // of one permission that a record keeps
 	grantDemands = 5 // of a permission on a grant
@@ -101,6 +99,16 @@ func (g grant) reach(p *Permission, restricted Time) int {
 	return grantDemands
 }
 
+// fill fills in what is recorded of a grant that stands.
+func (g grant) fill(c *Consent) {
+	c.State, c.Since = StateGiven, g.at
+	c.ConfirmedAt = g.confirmedAt
+	c.NoticeVersion = g.notice
+	c.Proven = g.flags&grantProof == grantProof
+	c.Explicit = g.flags&grantExplicit != 0
+	c.OverridesRestriction = g.flags&grantOverridesRestriction != 0
+}
+
 func (r Record) grant(i int) grant {
 	at := headerWords + grantWords*i
 	return grantOf(r[at], r[at+1])
@@ -109,15 +117,30 @@ func (r Record) grant(i int) grant {
 // grantsOf returns the range of a permission's grants.
 func (r Record) grantsOf(permission NameID) (first, end int) {
 	n := r.grantCount()
-	first = sort.Search(n, func(i int) bool { return r.grant(i).permission >= permission })
-	for end = first; end < n && r.grant(end).permission == permission; end++ {
+	for end = n; first < end; {
+		if middle := (first + end) / 2; r.granted(middle) < permission {
+			first = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	for end < n && r.granted(end) == permission {
+		end++
 	}
 	return first, end
+}
+
+// granted returns which permission a grant is of.
+func (r Record) granted(i int) NameID {
+	return NameID(r[headerWords+grantWords*i] >> (timeBits + flagBits))
 }
 
 // standing returns the place of the grant that counts for a permission: the one that meets most of what it demands, and of equals the
 // latest.
 func (r Record) standing(p *Permission, first, end int) int {
+	if end-first == 1 {
+		return first
+	}
 	restricted := r.RestrictedAt()
 	best, furthest := end-1, -1
 	for i := end - 1; i >= first; i-- {

@@ -1,7 +1,5 @@
 package consent
 
-import "slices"
-
 // The layout of a record's words, of which there are no others:
 //
 //	word 0      newest 43 | number of grants 14 | unused 3 | format 4
@@ -80,7 +78,14 @@ func (r Record) facts() []uint64 {
 // findFact returns where in facts a fact is or belongs.
 func findFact(facts []uint64, kind factKind, id NameID) (at int, found bool) {
 	key := factKey(kind, id)
-	at, _ = slices.BinarySearch(facts, key)
+	end := len(facts)
+	for at < end {
+		if middle := (at + end) / 2; facts[middle] < key {
+			at = middle + 1
+		} else {
+			end = middle
+		}
+	}
 	return at, at < len(facts) && facts[at]&^uint64(MaxTime) == key
 }
 
@@ -117,6 +122,9 @@ func (r Record) mark(kind MarkKind, permission, purpose, channel NameID) Time {
 // the first of these.
 func (r Record) refusal(permission, purpose, channel NameID) (State, Time) {
 	state, latest := StateUnknown, Time(0)
+	if facts := r.facts(); len(facts) == 0 || facts[0] >= factKey(factKind(MarkInvalidated)+1, 0) {
+		return state, latest
+	}
 	for kind, of := range [...]State{MarkWithdrawn: StateWithdrawn, MarkRefused: StateRefused, MarkInvalidated: StateInvalidated} {
 		if at := r.mark(MarkKind(kind), permission, purpose, channel); at > latest {
 			state, latest = of, at

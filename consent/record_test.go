@@ -335,3 +335,24 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkConsent reads one permission of a record, beside a hit in a map that is in the processor's cache.
+func BenchmarkConsent(b *testing.B) {
+	c := foldContext(b)
+	p := bound(c.Names, phone)
+	p.ProofRequired, p.DoubleOptIn = true, true
+	marked, _ := Fold(fourGrants(b, c), all(1_800_000_000_000, Objected), c)
+	b.Run("map", func(b *testing.B) {
+		m := map[Pseudonym]uint64{{1, 2}: 3, {4, 5}: 6}
+		for b.Loop() {
+			_ = m[Pseudonym{1, 2}]
+		}
+	})
+	for name, r := range map[string]Record{"nobody": nil, "four": fourGrants(b, c), "marked": marked} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				r.Consent(p)
+			}
+		})
+	}
+}
