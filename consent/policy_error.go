@@ -54,10 +54,14 @@ func (f *faults) add(at place, format string, args ...any) {
 	*f = append(*f, Fault{Line: at.line, Column: at.column, Path: at.path, Message: fmt.Sprintf(format, args...)})
 }
 
-// err returns a *PolicyError, or nil if there are no faults. What several channels inherit is said once.
-func (f faults) err() error {
+// err returns a *PolicyError, or nil if there are no faults. What several channels inherit is said once. What is missing at the end of
+// the document is missing on its last line.
+func (f faults) err(lastLine int) error {
 	if len(f) == 0 {
 		return nil
+	}
+	for i := range f {
+		f[i].Line = min(f[i].Line, lastLine)
 	}
 	slices.SortStableFunc(f, func(a, b Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))

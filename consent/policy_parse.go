@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	policyFormat   = 1
+	policyFormat   = "1"
 	maxPermissions = 4096
 	maxNotice      = 1<<32 - 1
 
@@ -27,7 +27,7 @@ func ParsePolicy(document []byte) (*Policy, error) {
 	if root, ok := readYAML(document, &p.faults); ok {
 		p.document(root)
 	}
-	if err := p.err(); err != nil {
+	if err := p.err(lineOf(document, len(document))); err != nil {
 		return nil, err
 	}
 	p.policy.index()
@@ -85,8 +85,11 @@ func (p *policyParser) document(root node) {
 }
 
 func (p *policyParser) format(_, value node) bool {
-	_, ok := p.whole(value, policyFormat, policyFormat)
-	return ok
+	if value.Kind == yaml.ScalarNode && value.Value == policyFormat {
+		return true
+	}
+	p.add(value.place(), "this is %s, but only format %s is known: write that, or take a newer consentd", value.what(), policyFormat)
+	return false
 }
 
 func (p *policyParser) keepCase(_, value node) (ok bool) {

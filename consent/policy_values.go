@@ -56,8 +56,9 @@ func (f *faults) mapping(n node, read func(key, value node) bool) bool {
 	return ok
 }
 
+// shortened returns a key as it stands in a path.
 func shortened(key string) string {
-	if ValidName(key) == nil {
+	if ValidName(key) == nil || isCountry(key) {
 		return key
 	}
 	return quoted(key)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -41,6 +42,8 @@ func (n node) what() string {
 		return "a list"
 	case n.isNull():
 		return "nothing"
+	case n.ShortTag() == "!!str":
+		return "the text " + quoted(n.Value)
 	default:
 		return quoted(n.Value)
 	}
@@ -109,6 +112,12 @@ func decodeYAML(document []byte) (documents []*yaml.Node, err error) {
 	return documents, nil
 }
 
+// countedFromZero are the complaints of the library's parser, which counts lines from zero. Its scanner counts from one.
+var countedFromZero = []string{
+	"did not find expected ',' or ", "did not find expected '-' indicator", "did not find expected key",
+	"did not find expected node content", "did not find expected <",
+}
+
 // syntaxError returns where a document isn't YAML, and why, as far as the library says so.
 func syntaxError(document []byte, err error) (at place, format, message string) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -116,10 +125,13 @@ func syntaxError(document []byte, err error) (at place, format, message string) 
 	if rest, found := strings.CutPrefix(text, "line "); found {
 		number, reason, _ := strings.Cut(rest, ": ")
 		if line, err := strconv.Atoi(number); err == nil {
+			if slices.ContainsFunc(countedFromZero, func(c string) bool { return strings.HasPrefix(reason, c) }) {
+				line++
+			}
 			at.line, text = min(max(line, 1), lineOf(document, len(document))), reason
 		}
 	}
-	return at, "this isn't YAML, here or just before: %s", text
+	return at, "this isn't YAML, here or nearby: %s", text
 }
 
 func invalidUTF8(document []byte) int {
@@ -133,9 +145,13 @@ func invalidUTF8(document []byte) int {
 	return -1
 }
 
-// lineOf returns the line that an offset lies in.
+// lineOf returns the line that an offset lies in, by what YAML takes for the end of a line.
 func lineOf(document []byte, offset int) int {
-	return 1 + bytes.Count(document[:offset], []byte("\n"))
+	before, line := document[:offset], 1
+	for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+		line += bytes.Count(before, []byte(end))
+	}
+	return line - bytes.Count(before, []byte("\r\n"))
 }
 
 // refuseReferences refuses what makes a value mean something else than it says: anchors, aliases, merges, and tags. A policy is read by
