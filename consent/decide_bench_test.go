@@ -14,10 +14,10 @@ type asking struct {
 
 // askings are an ALLOW, a DENY, and the most that a question can cost: every mark is there, consent passes on, and the last basis of
 // many decides.
-func askings(t testing.TB) []asking {
-	t.Helper()
-	w := newWorld(t, rowsPolicy)
-	email, worst := w.permission(t, "newsletter/email"), *w.permission(t, "newsletter/post")
+func askings(tb testing.TB) []asking {
+	tb.Helper()
+	w := newWorld(tb, rowsPolicy)
+	email, worst := w.permission(tb, "newsletter/email"), *w.permission(tb, "newsletter/post")
 	worst.Bases = []Basis{
 		BasisConsent, BasisExistingCustomer, BasisLegitimateInterest, BasisPresumedConsent, BasisContract, BasisLegalObligation,
 		BasisVitalInterest,
@@ -36,7 +36,7 @@ func askings(t testing.TB) []asking {
 	}, w.c)
 	return []asking{
 		{"allow", email, usual, Question{}, onDay(30), ReasonConsent},
-		{"deny", w.permission(t, "mixed"), usual, Question{}, onDay(30), ReasonNoConsent},
+		{"deny", w.permission(tb, "mixed"), usual, Question{}, onDay(30), ReasonNoConsent},
 		{"unknown", email, nil, Question{}, onDay(30), ReasonNoConsent},
 		{"worst", &worst, loaded, business, onDay(30), ReasonVitalInterest},
 	}

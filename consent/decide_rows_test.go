@@ -55,24 +55,24 @@ type world struct {
 	c      FoldContext
 }
 
-func newWorld(t testing.TB, document string) world {
-	t.Helper()
+func newWorld(tb testing.TB, document string) world {
+	tb.Helper()
 	p, err := ParsePolicy([]byte(document))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	bound, names, err := p.Bind(7, nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return world{bound, FoldContext{Tenant: 1, Names: names, Index: 9}}
 }
 
-func (w world) permission(t testing.TB, name string) *Permission {
-	t.Helper()
+func (w world) permission(tb testing.TB, name string) *Permission {
+	tb.Helper()
 	p := w.policy.Permission(name)
 	if p == nil {
-		t.Fatalf("the policy doesn't declare %s", name)
+		tb.Fatalf("the policy doesn't declare %s", name)
 	}
 	return p
 }
