@@ -228,3 +228,24 @@ func TestRepeatsChangeNothing(t *testing.T) {
 		}
 	})
 }
+
+// With events of the same time, the record is still what the history makes, and no grant outlives a "no" of its time.
+func TestTiesDeny(t *testing.T) {
+	c := foldContext(t)
+	rapid.Check(t, func(t *rapid.T) {
+		l := testLedger{c: c}
+		for range rapid.IntRange(1, 20).Draw(t, "events") {
+			l.write(drawEvent(t, Time(rapid.Int64Range(1, 4).Draw(t, "at"))))
+			if again := FoldHistory(l.history, c); !sameFacts(again, l.record) {
+				t.Fatalf("the history makes another record (-want +got):\n%s", cmp.Diff(l.record.Expand(c.Names), again.Expand(c.Names)))
+			}
+		}
+		for i := range l.record.grantCount() {
+			g := l.record.grant(i)
+			purpose, channel := c.Names.Parts(g.permission)
+			if _, no := l.record.refusal(g.permission, purpose, channel); no >= g.at {
+				t.Fatalf("a grant of %d outlives a no of %d", g.at, no)
+			}
+		}
+	})
+}
