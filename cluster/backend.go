@@ -1,0 +1,182 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/consentd/consentd/consent"
+	"github.com/consentd/consentd/store"
+	"github.com/hashicorp/raft"
+)
+
+// View returns the newest state that meets the consistency, and how fresh it was proven to be. Without a demand it takes no lock,
+// allocates nothing, and reads no clock: that View.Age tells whether a decision may be given is the caller's business.
+//
+// A revision that isn't here yet is waited for until the context's deadline, or for the staleness bound if it has none; then it is
+// consent.ErrStale.
+func (n *Node) View(ctx context.Context, c consent.Consistency) (consent.View, error) {
+	if c.AtLeast != (consent.Revision{}) {
+		if err := n.reach(ctx, c.AtLeast); err != nil {
+			return consent.View{}, err
+		}
+	}
+	if c.Full {
+		if err := n.fresh.prove(ctx); err != nil {
+			return consent.View{}, err
+		}
+	}
+	p := n.fresh.proof.Load() // before the head: see freshness
+	if p == nil {
+		return consent.View{}, consent.ErrNotReady
+	}
+	return consent.View{Head: n.store.Head(), FreshAsOf: p.asOf, Bound: n.options.MaxStaleness}, nil
+}
+
+// reach returns nil once a revision is applied here. A leader knows the newest epoch, so it needn't wait to tell a foreign revision.
+func (n *Node) reach(ctx context.Context, r consent.Revision) error {
+	foreign := func() bool { return n.store.Head().Revision.Epoch != r.Epoch }
+	var err error
+	if n.store.Applied() < r.Index && (n.leader.current.Load() == nil || !foreign()) {
+		err = n.wait(ctx, r.Index)
+	}
+	if foreign() {
+		return consent.ErrEpoch
+	}
+	return err
+}
+
+func (n *Node) wait(ctx context.Context, index uint64) error {
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, n.options.MaxStaleness)
+		defer cancel()
+	}
+	switch err := n.store.WaitApplied(ctx, index); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return staleAfter(ctx)
+	default:
+		return errors.Join(consent.ErrNotReady, err)
+	}
+}
+
+// coveringIndex returns an index of the log that covers every write acknowledged before the call. Evidence is gathered in this order: a
+// majority was still at our term after the call, so was this voter, and it leads in it. Then no later leader has acknowledged anything
+// before the call; what earlier ones did was in our log when our term start was committed; and what we did is committed by now.
+func (n *Node) coveringIndex(ctx context.Context) (uint64, error) {
+	lead := n.leader.current.Load()
+	if lead == nil {
+		return 0, ErrNotLeading
+	}
+	servers := n.raft.GetConfiguration().Configuration().Servers
+	if err := majorityAt(ctx, lead.term, raft.ServerID(n.dir.nodeID), servers, n.peers); err != nil {
+		return 0, err
+	}
+	switch term, err := n.term(); {
+	case err != nil:
+		return 0, err
+	case term != lead.term || n.raft.State() != raft.Leader || n.leader.current.Load() != lead:
+		return 0, ErrNotLeading
+	}
+	return n.raft.CommitIndex(), nil
+}
+
+// Record returns what is recorded of a subject. It is at least as new as every View loaded before.
+func (n *Node) Record(_ context.Context, t *consent.Tenant, subject string, buf *consent.Buffer) (consent.Record, error) {
+	return n.store.Record(n.door.Of(t.Name, subject), buf), nil
+}
+
+// Write returns what a write came to once a majority has it on disk. consent.ErrNotWritten means that it has certainly not happened,
+// consent.ErrOutcomeUnknown that it may have, or may yet; consent.ErrOverloaded and ErrStorageFull that it wasn't tried. Other errors are
+// the state machine's: it has seen the write, and refused it.
+func (n *Node) Write(ctx context.Context, w consent.Write) (consent.WriteResult, error) {
+	result, err := n.propose(ctx, store.Command{Write: n.pseudonymous(w)})
+	if err != nil {
+		return consent.WriteResult{}, err
+	}
+	return writeResult(result), nil
+}
+
+// Preview returns what Write would come to now, and writes nothing.
+func (n *Node) Preview(_ context.Context, w consent.Write) (consent.WriteResult, error) {
+	if n.failure.err() != nil {
+		return consent.WriteResult{}, consent.ErrNotReady
+	}
+	result, err := n.store.Preview(*n.pseudonymous(w), n.clock.peek())
+	if err == nil {
+		err = result.Err
+	}
+	if err != nil {
+		return consent.WriteResult{}, err
+	}
+	return writeResult(result), nil
+}
+
+// History returns a page of a subject's events, and whether more follow.
+func (n *Node) History(_ context.Context, t *consent.Tenant, subject string, page consent.HistoryPage) (
+	events []consent.RecordedEvent, more bool, err error,
+) {
+	return n.store.History(n.door.Of(t.Name, subject), page)
+}
+
+// EachRecord calls f for every record of a tenant, until f returns an error or the context ends, and returns that error.
+func (n *Node) EachRecord(ctx context.Context, t *consent.Tenant, f func(consent.Record) error) error {
+	return n.store.EachRecord(t.Number, func(r consent.Record) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return f(r)
+	})
+}
+
+// PutPolicy returns the version that the document now has, and whether it is a new one. The errors are Write's.
+func (n *Node) PutPolicy(ctx context.Context, p consent.PolicyPut) (v consent.PolicyVersion, changed bool, err error) {
+	result, err := n.propose(ctx, store.Command{Policy: &store.PolicyCommand{
+		Tenant: p.Tenant, RequestID: p.RequestID, Document: p.Document, ETag: p.ETag,
+	}})
+	if err != nil {
+		return consent.PolicyVersion{}, false, err
+	}
+	return *result.Policy, result.PolicyChanged, nil
+}
+
+// Policy returns a version of a tenant's policy, the newest for 0.
+func (n *Node) Policy(_ context.Context, tenant string, version int64) (consent.PolicyVersion, error) {
+	return n.store.Policy(tenant, version)
+}
+
+// PolicyVersions returns up to limit versions below before (0: from the newest), newest first, without documents.
+func (n *Node) PolicyVersions(_ context.Context, tenant string, before int64, limit int) ([]consent.PolicyVersion, error) {
+	return n.store.PolicyVersions(tenant, before, limit)
+}
+
+// propose returns what a command came to, or why it came to nothing.
+func (n *Node) propose(ctx context.Context, command store.Command) (store.Result, error) {
+	switch {
+	case n.failure.err() != nil: // which is in the log, and none of the caller's business
+		return store.Result{}, notWritten(consent.ErrNotReady)
+	case n.space.full.Load():
+		return store.Result{}, consent.ErrStorageFull
+	case n.leader.current.Load() == nil:
+		return store.Result{}, notWritten(ErrNotLeading)
+	}
+	result, err := n.writes.propose(ctx, command)
+	if err == nil {
+		err = result.Err
+	}
+	return result, err
+}
+
+// pseudonymous returns a write as it goes behind the door: without the subjects' ids.
+func (n *Node) pseudonymous(w consent.Write) *store.WriteCommand {
+	c := &store.WriteCommand{Tenant: w.Tenant, RequestID: w.RequestID, Events: make([]store.KeyedEvent, len(w.Events))}
+	for i := range w.Events {
+		c.Events[i] = store.KeyedEvent{Key: n.door.Of(w.Tenant, w.Events[i].Subject), Event: w.Events[i].Event}
+	}
+	return c
+}
+
+func writeResult(r store.Result) consent.WriteResult {
+	return consent.WriteResult{Revision: r.Revision, Stamp: r.Stamp, Effects: r.Effects}
+}

@@ -1,0 +1,159 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/consentd/consentd/consent"
+	"github.com/google/uuid"
+)
+
+func TestFullDiskRefusesWrites(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 10 << 20, TotalBytes: 100 << 20})
+	o := memoryOptions(t, fs)
+	o.MinFreeBytes = 4 << 20
+	n := openNode(t, o)
+	ballast := func() bool {
+		_, err := fs.Stat("data/" + ballastFile)
+		return err == nil
+	}
+	free := func(bytes uint64) {
+		t.Helper()
+		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: bytes, TotalBytes: 100 << 20})
+		if err := n.space.check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tests := []struct {
+		name          string
+		free          uint64
+		full, ballast bool
+	}{
+		{"plenty", 10 << 20, false, true},
+		{"under the floor", 4<<20 - 1, true, true},
+		{"nothing for the databases to tidy up in", 1<<20 - 1, true, false},
+		{"a little, from the ballast", 2 << 20, true, false},
+		{"the floor, but no room for the ballast", 4 << 20, false, false},
+		{"plenty again", 5 << 20, false, true},
+	}
+	for _, tt := range tests {
+		free(tt.free)
+		_, err := n.Write(t.Context(), grant(t, "anna"))
+		if full := errors.Is(err, consent.ErrStorageFull); full != tt.full || !full && err != nil {
+			t.Errorf("%s: write returned %v, refused for want of space: %t", tt.name, err, tt.full)
+		}
+		if got := ballast(); got != tt.ballast {
+			t.Errorf("%s: ballast there: %t, want %t", tt.name, got, tt.ballast)
+		}
+		if err := n.Ready(); err != nil {
+			t.Errorf("%s: reads stopped: %v", tt.name, err)
+		}
+	}
+}
+
+func TestNoFloor(t *testing.T) {
+	fs := vfs.NewMem()
+	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1, TotalBytes: 100})
+	o := memoryOptions(t, fs)
+	o.MinFreeBytes = -1
+	mustWrite(t, openNode(t, o), grant(t, "anna"))
+}
+
+// TestHangingDisk lets the log's sync hang, and expects the watchdog to say so.
+func TestHangingDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("Pebble looks every 2 s")
+	}
+	t.Parallel()
+	var hang atomic.Bool
+	release := make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if hang.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, logDir) {
+			<-release
+		}
+		return nil
+	}))
+	o := memoryOptions(t, fs)
+	o.DiskStall = time.Second
+	n := openNode(t, o)
+	hang.Store(true)
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := n.Write(context.Background(), grant(t, "anna"))
+		wrote <- err
+	}()
+	wantFailure(t, n, "the disk hangs")
+	close(release)
+	<-wrote
+}
+
+// diskFails is set in the process that TestFailingDiskEndsTheProcess starts.
+const diskFails = "CONSENTD_TEST_DISK_FAILS"
+
+func TestFailingDiskEndsTheProcess(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	process := exec.CommandContext(ctx, self)
+	process.Env = append(os.Environ(), diskFails+"="+t.TempDir())
+	process.Stderr = &stderr
+	var exit *exec.ExitError
+	if err := process.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("the process ended with %v, want exit status 1", err)
+	}
+	if !strings.Contains(stderr.String(), "the disk failed while writing, so this process ends") {
+		t.Errorf("the process said %q", stderr.String())
+	}
+	if strings.Contains(stderr.String(), "acknowledged") {
+		t.Error("a write was acknowledged after the disk had failed")
+	}
+}
+
+// exitingTest runs a node whose disk fails, if this is that process.
+func exitingTest() bool {
+	dir := os.Getenv(diskFails)
+	if dir == "" {
+		return false
+	}
+	var fail atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if fail.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, logDir) {
+			return errors.New("injected: sync failed")
+		}
+		return nil
+	}))
+	n, err := Open(context.Background(), Options{
+		DataDir: "data", FS: fs, PseudonymKeyFile: dir + "/key", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), tuning: quick,
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	for n.Ready() != nil {
+		<-time.After(time.Millisecond)
+	}
+	fail.Store(true)
+	id, _ := uuid.NewV7()
+	_, err = n.Write(context.Background(), consent.Write{Tenant: "shop", RequestID: consent.RequestID(id), Events: []consent.SubjectEvent{
+		{Subject: "anna", Event: consent.Event{Kind: consent.Withdrawn}},
+	}})
+	fmt.Fprintln(os.Stderr, "acknowledged", err)
+	os.Exit(4)
+	return true
+}

@@ -1,0 +1,12 @@
+package cluster
+
+import "errors"
+
+var (
+	// ErrDataDir is returned by Open for a data directory that isn't ours, is in use, or isn't whole. The message says what to do.
+	ErrDataDir = errors.New("the data directory can't be used")
+	// ErrPseudonymKey is returned by Open when the key file is missing, unreadable or another cluster's. The message says what to do.
+	ErrPseudonymKey = errors.New("the pseudonym key can't be used")
+	// ErrNotLeading is the reason for writes not done, and for freshness not proven, while this replica doesn't lead the cluster.
+	ErrNotLeading = errors.New("this replica doesn't lead the cluster")
+)

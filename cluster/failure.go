@@ -1,0 +1,36 @@
+package cluster
+
+import (
+	"log/slog"
+	"sync/atomic"
+)
+
+// failure is the node's fail-stop: the first fault after which going on would risk a wrong answer. It is told once, and what watches
+// it stops at once, so that nothing is written or answered between the fault and the end of the process.
+type failure struct {
+	log   *slog.Logger
+	stop  func() // called at the first fault
+	first atomic.Pointer[error]
+	told  chan error // holds the first fault
+}
+
+func newFailure(log *slog.Logger, stop func()) *failure {
+	return &failure{log: log, stop: stop, told: make(chan error, 1)}
+}
+
+// report takes a fault. Those after the first are only logged.
+func (f *failure) report(err error) {
+	f.log.Error("this replica can't go on", "error", err)
+	if f.first.CompareAndSwap(nil, &err) {
+		f.stop()
+		f.told <- err
+	}
+}
+
+// err returns the first fault, or nil.
+func (f *failure) err() error {
+	if err := f.first.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/consentd/consentd/consent"
+)
+
+// freshness proves how new the state here is, in rounds.
+//
+// A round begins at a moment t of this machine's clock. It then finds out an index of the log that covers every write acknowledged
+// before t, and is done once that index is applied here: the state is fresh as of t. What finds the index out is evidence gathered after
+// t; nothing that was on its way before counts. So a question that waits for a round (fully_consistent) may join one that hasn't begun
+// yet, and never one that has; all that wait share the next.
+//
+// The proof is published after the state that it is about, and read before it: whoever loads the proof and then the head sees a head at
+// least as new as proven. No clock of another machine is read anywhere, and none is compared with ours.
+type freshness struct {
+	now   func() time.Time
+	bound time.Duration
+	// index returns an index of the log that covers every write acknowledged before the call.
+	index func(context.Context) (uint64, error)
+	// applied waits until the store has applied an index.
+	applied func(context.Context, uint64) error
+
+	proof atomic.Pointer[proof] // nil before the first, and after the last
+
+	mu    sync.Mutex
+	next  *round // not begun
+	ended bool
+	kick  chan struct{} // holds one wish for a round
+}
+
+// proof says that the state here holds every write that was acknowledged before a moment.
+type proof struct{ asOf time.Time }
+
+// round is one that some wait for.
+type round struct {
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// A proof is renewed this many times within the bound, so that one round that fails or is late makes no check stale.
+const renewals = 8
+
+func newFreshness(now func() time.Time, bound time.Duration) *freshness {
+	return &freshness{now: now, bound: bound, next: newRound(), kick: make(chan struct{}, 1)}
+}
+
+func newRound() *round { return &round{done: make(chan struct{})} }
+
+// run holds rounds, one after the other, until the context ends: when asked, and often enough that a proof doesn't grow old.
+func (f *freshness) run(ctx context.Context) {
+	renew := time.NewTicker(f.bound / renewals)
+	defer renew.Stop()
+	for {
+		select {
+		case <-renew.C:
+		case <-f.kick:
+		case <-ctx.Done():
+			return
+		}
+		f.hold(ctx)
+	}
+}
+
+// hold holds the next round.
+func (f *freshness) hold(ctx context.Context) {
+	f.mu.Lock()
+	r := f.next
+	f.next = newRound()
+	f.mu.Unlock()
+
+	began := f.now()
+	ctx, cancel := context.WithTimeout(ctx, f.bound)
+	defer cancel()
+	index, err := f.index(ctx)
+	if err == nil {
+		err = f.applied(ctx, index)
+	}
+	if err == nil {
+		err = f.publish(proof{asOf: began})
+	}
+	r.err = err
+	close(r.done)
+}
+
+func (f *freshness) publish(p proof) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return consent.ErrNotReady
+	}
+	f.proof.Store(&p)
+	return nil
+}
+
+// end withdraws the proof for good, so that nothing is decided here any more. Those who wait for a round are let go.
+func (f *freshness) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return
+	}
+	f.ended = true
+	f.proof.Store(nil)
+	f.next.err = consent.ErrNotReady
+	close(f.next.done)
+	f.next = newRound()
+}
+
+// begin wishes for a round soon.
+func (f *freshness) begin() {
+	select {
+	case f.kick <- struct{}{}:
+	default: // there is such a wish already, and the round for it hasn't begun
+	}
+}
+
+// prove returns nil once a round that began after the call has proven the state here fresh.
+func (f *freshness) prove(ctx context.Context) error {
+	f.mu.Lock()
+	r, ended := f.next, f.ended
+	f.mu.Unlock()
+	if ended {
+		return consent.ErrNotReady
+	}
+	f.begin()
+	select {
+	case <-r.done:
+		return f.unproven(r.err)
+	case <-ctx.Done():
+		return staleAfter(ctx)
+	}
+}
+
+// unproven returns what a round's error means to those who waited for it.
+func (f *freshness) unproven(err error) error {
+	switch {
+	case err == nil, errors.Is(err, consent.ErrNotReady):
+		return err
+	case f.proof.Load() == nil:
+		return fmt.Errorf("%w (%w)", consent.ErrNotReady, err)
+	default:
+		return fmt.Errorf("%w (%w)", consent.ErrStale, err)
+	}
+}
+
+// ready returns nil while decisions may be given, and otherwise why not.
+func (f *freshness) ready() error {
+	p := f.proof.Load()
+	if p == nil {
+		return fmt.Errorf("%w: nothing proves yet that the state here is the newest", consent.ErrNotReady)
+	}
+	if age, fresh := (consent.View{Head: &consent.Head{}, FreshAsOf: p.asOf, Bound: f.bound}).Age(f.now()); !fresh {
+		return fmt.Errorf("%w: it was last proven the newest %s ago, and %s is allowed", consent.ErrStale, age, f.bound)
+	}
+	return nil
+}
+
+// staleAfter returns what it means that a context ended while waiting for newer state: staleness for a deadline, and the context's own
+// error when the caller went away.
+func staleAfter(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w (%w)", consent.ErrStale, ctx.Err())
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,260 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
+)
+
+// errLogClosed is returned after Close. Raft's own goroutines may outlive it for a moment, and Pebble panics when used then.
+var errLogClosed = errors.New("the log is closed")
+
+// The two kinds of keys: entries by index, and what Raft keeps beside them (its term and its vote).
+const (
+	entryPrefix  = 'e'
+	stablePrefix = 's'
+	indexEnd     = entryPrefix + 1
+)
+
+const (
+	logCacheBytes    = 8 << 20
+	logMemTableBytes = 16 << 20
+)
+
+// logStore is Raft's log and stable store. Whatever a call wrote is on disk when it returns.
+//
+// It implements raft.LogStore, raft.MonotonicLogStore and raft.StableStore.
+type logStore struct {
+	onDamage func(error)
+
+	mu          sync.RWMutex // held for reading while db is in use, for writing to close it and to move first and last
+	db          *pebble.DB   // nil once closed
+	first, last uint64       // 0 if there are no entries
+}
+
+// openLogStore opens or makes the log in a directory. It calls onDamage when an entry can't be read, and when Pebble fails behind the
+// scenes; logger gets Pebble's messages.
+func openLogStore(fs vfs.FS, dir string, logger pebble.Logger, onDamage func(error)) (*logStore, error) {
+	s := &logStore{onDamage: onDamage}
+	db, err := pebble.Open(dir, &pebble.Options{
+		FS:        fs,
+		Logger:    logger,
+		CacheSize: logCacheBytes,
+		// A log is written, read once or not at all, and cut: much of it never has to leave the memtable.
+		MemTableSize: logMemTableBytes,
+		// Since FormatWALSyncChunks a damaged chunk of Pebble's own log is told from its end.
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		EventListener: &pebble.EventListener{
+			BackgroundError: func(err error) { onDamage(fmt.Errorf("the log's database: %w", err)) },
+			DataCorruption:  func(d pebble.DataCorruptionInfo) { onDamage(fmt.Errorf("%s: %w", d.Path, d.Details)) },
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the log in %s: %w", dir, err)
+	}
+	s.db = db
+	if err := s.findEnds(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// Close closes the log. Calls after it return an error.
+func (s *logStore) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	return err
+}
+
+// IsMonotonic tells Raft to remove all entries when it installs a snapshot, so that there is never a hole between them.
+func (s *logStore) IsMonotonic() bool { return true }
+
+// FirstIndex returns the index of the oldest entry, 0 if there is none.
+func (s *logStore) FirstIndex() (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.first, nil
+}
+
+// LastIndex returns the index of the newest entry, 0 if there is none.
+func (s *logStore) LastIndex() (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.last, nil
+}
+
+// GetLog reads an entry, or returns raft.ErrLogNotFound.
+func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+	entry, err := s.get(entryKey(index))
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return raft.ErrLogNotFound
+	case errors.Is(err, errLogClosed):
+		return err
+	case err != nil:
+		err = fmt.Errorf("entry %d can't be read: %w", index, err)
+	default:
+		err = decodeEntry(index, entry, l)
+	}
+	if err != nil {
+		s.onDamage(err)
+	}
+	return err
+}
+
+// StoreLog writes an entry.
+func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs writes entries, together or not at all.
+func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	if err := s.commit(func(b *pebble.Batch) error {
+		var value []byte
+		for _, l := range logs {
+			value = appendEntry(value[:0], l)
+			if err := b.Set(entryKey(l.Index), value, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("storing %d log entries from %d: %w", len(logs), logs[0].Index, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == 0 {
+		s.first = logs[0].Index
+	}
+	s.last = max(s.last, logs[len(logs)-1].Index)
+	return nil
+}
+
+// DeleteRange removes the entries from lowest to highest.
+func (s *logStore) DeleteRange(lowest, highest uint64) error {
+	if err := s.commit(func(b *pebble.Batch) error { return b.DeleteRange(entryKey(lowest), keyAfter(highest), nil) }); err != nil {
+		return fmt.Errorf("removing log entries %d to %d: %w", lowest, highest, err)
+	}
+	return s.findEnds()
+}
+
+// Set writes a value of Raft's stable store.
+func (s *logStore) Set(key, value []byte) error {
+	return s.commit(func(b *pebble.Batch) error { return b.Set(stableKey(key), value, nil) })
+}
+
+// Get returns a value of Raft's stable store, and nothing if there is none.
+func (s *logStore) Get(key []byte) ([]byte, error) {
+	value, err := s.get(stableKey(key))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	return value, err
+}
+
+// SetUint64 writes a number of Raft's stable store.
+func (s *logStore) SetUint64(key []byte, value uint64) error {
+	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+}
+
+// GetUint64 returns a number of Raft's stable store, and 0 if there is none.
+func (s *logStore) GetUint64(key []byte) (uint64, error) {
+	value, err := s.Get(key)
+	if err != nil || len(value) == 0 {
+		return 0, err
+	}
+	if len(value) != 8 {
+		return 0, fmt.Errorf("%s of Raft's stable store has %d bytes instead of 8: %w", key, len(value), errDamagedEntry)
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// verify reads all entries from an index on, and returns an error for the first that is damaged or missing. Raft would panic.
+func (s *logStore) verify(from uint64) error {
+	s.mu.RLock()
+	first, last := s.first, s.last
+	s.mu.RUnlock()
+	var l raft.Log
+	for index := max(from, first); index != 0 && index <= last; index++ {
+		if err := s.GetLog(index, &l); err != nil {
+			if errors.Is(err, raft.ErrLogNotFound) {
+				return fmt.Errorf("entry %d is missing between %d and %d: %w", index, first, last, errDamagedEntry)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// findEnds looks for the first and the last entry.
+func (s *logStore) findEnds() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return errLogClosed
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{entryPrefix}, UpperBound: []byte{indexEnd}})
+	if err != nil {
+		return err
+	}
+	s.first, s.last = 0, 0
+	if it.First() {
+		s.first = indexOf(it.Key())
+	}
+	if it.Last() {
+		s.last = indexOf(it.Key())
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return fmt.Errorf("looking for the ends of the log: %w", err)
+	}
+	return nil
+}
+
+// commit writes a batch and waits until it is on disk.
+func (s *logStore) commit(fill func(*pebble.Batch) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return errLogClosed
+	}
+	b := s.db.NewBatch()
+	if err := fill(b); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	return errors.Join(b.Commit(pebble.Sync), b.Close())
+}
+
+// get returns a copy of the value of a key.
+func (s *logStore) get(key []byte) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return nil, errLogClosed
+	}
+	value, closer, err := s.db.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(value), closer.Close()
+}
+
+func entryKey(index uint64) []byte { return binary.BigEndian.AppendUint64([]byte{entryPrefix}, index) }
+
+// keyAfter returns the first key behind an entry's.
+func keyAfter(index uint64) []byte { return append(entryKey(index), 0) }
+
+func indexOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }
+
+func stableKey(key []byte) []byte { return append([]byte{stablePrefix}, key...) }

@@ -1,0 +1,357 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/consent"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/raft"
+)
+
+func TestRestartKeepsEverything(t *testing.T) {
+	o := Options{DataDir: filepath.Join(t.TempDir(), "a", "b"), tuning: quick}
+	n := openNode(t, o)
+	write := grant(t, "anna")
+	first := mustWrite(t, n, write)
+	put := consent.PolicyPut{Tenant: "shop", RequestID: newRequestID(t), Document: testPolicy(t)}
+	version, changed, err := n.PutPolicy(t.Context(), put)
+	if err != nil || !changed || version.Version != 1 {
+		t.Fatalf("PutPolicy: version %d, changed %t, %v", version.Version, changed, err)
+	}
+	before, stats := historyOf(t, n, "anna"), n.Stats()
+	closeNode(t, n)
+
+	n = openNode(t, o)
+	if diff := cmp.Diff(before, historyOf(t, n, "anna")); diff != "" {
+		t.Error(diff)
+	}
+	if got := n.Stats(); got.NodeID != stats.NodeID || got.Term <= stats.Term || got.Applied <= stats.Applied {
+		t.Errorf("stats after the restart: %+v, before: %+v", got, stats)
+	}
+	if got := mustWrite(t, n, write); !cmp.Equal(got, first) {
+		t.Errorf("the repeated write returned %+v, and %+v the first time", got, first)
+	}
+	if got, err := n.Policy(t.Context(), "shop", 0); err != nil || !cmp.Equal(got, version) {
+		t.Errorf("Policy: %+v, %v, want %+v", got, err, version)
+	}
+	if versions, err := n.PolicyVersions(t.Context(), "shop", 0, 10); err != nil || len(versions) != 1 {
+		t.Errorf("PolicyVersions: %+v, %v", versions, err)
+	}
+	view, err := n.View(t.Context(), consent.Consistency{AtLeast: first.Revision, Full: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf consent.Buffer
+	record, err := n.Record(t.Context(), view.Tenants["shop"], "anna", &buf)
+	if err != nil || record == nil || record.Index() != first.Revision.Index {
+		t.Errorf("record at index %d, %v, want it at %d", record.Index(), err, first.Revision.Index)
+	}
+}
+
+func testPolicy(t *testing.T) []byte {
+	t.Helper()
+	document, err := os.ReadFile("../examples/shop/policy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+func TestOneVoterLeadsSoon(t *testing.T) {
+	o := memoryOptions(t, vfs.NewMem())
+	o.tuning = tuning{} // as in production
+	began := time.Now()
+	openNode(t, o)
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("ready after %s, want well under a second", took)
+	}
+}
+
+func TestEachRecordAndPreview(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	for _, subject := range []string{"anna", "bert", "carl"} {
+		mustWrite(t, n, grant(t, subject))
+	}
+	before := n.Stats().Applied
+	result, err := n.Preview(t.Context(), grant(t, "anna"))
+	if err != nil || len(result.Effects) != 1 {
+		t.Errorf("Preview: %+v, %v", result, err)
+	}
+	if after := n.Stats().Applied; after != before {
+		t.Errorf("the preview moved the log from %d to %d", before, after)
+	}
+	seen, tenant := 0, n.store.Head().Tenants["shop"]
+	if err := n.EachRecord(t.Context(), tenant, func(consent.Record) error { seen++; return nil }); err != nil || seen != 3 {
+		t.Errorf("EachRecord saw %d records, %v", seen, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.EachRecord(ctx, tenant, func(consent.Record) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("EachRecord after the caller left: %v", err)
+	}
+}
+
+func TestSubjectsAreBehindTheDoor(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, Options{DataDir: dir, tuning: quick})
+	const subject = "anna.lindqvist@example.org"
+	mustWrite(t, n, grant(t, subject))
+	closeNode(t, n)
+	err := filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		contents, err := os.ReadFile(path)
+		if strings.Contains(string(contents), "lindqvist") {
+			t.Errorf("%s holds the subject's id", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOptionsValidate(t *testing.T) {
+	err := Options{NodeID: "a b", MaxStaleness: time.Millisecond, DiskStall: 1, MaxWaiting: -1}.Validate()
+	for _, fault := range []string{"DataDir", "NodeID", "MaxStaleness", "DiskStall", "MaxWaiting"} {
+		if err == nil || !strings.Contains(err.Error(), fault) {
+			t.Errorf("%v doesn't name %s", err, fault)
+		}
+	}
+	if err := (Options{DataDir: "x"}).Validate(); err != nil {
+		t.Errorf("the least options: %v", err)
+	}
+	if _, err := Open(t.Context(), Options{}); err == nil {
+		t.Error("Open without a directory succeeded")
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	// Each case changes a directory that a node has used and left, or how it is opened.
+	overwrite := func(name, contents string) func(*Options) error {
+		return func(o *Options) error { return os.WriteFile(filepath.Join(o.DataDir, name), []byte(contents), 0o600) }
+	}
+	remove := func(names ...string) func(*Options) error {
+		return func(o *Options) (err error) {
+			for _, name := range names {
+				err = errors.Join(err, os.RemoveAll(filepath.Join(o.DataDir, name)))
+			}
+			return err
+		}
+	}
+	foreign := t.TempDir()
+	tests := []struct {
+		name    string
+		prepare func(o *Options) error
+		want    error
+		says    string // a part of the message
+	}{
+		{"a directory of something else", func(o *Options) error {
+			o.DataDir = foreign
+			return os.WriteFile(filepath.Join(foreign, "holiday.jpg"), nil, 0o600)
+		}, ErrDataDir, "choose an empty directory"},
+		{"a directory of another format", overwrite(formatFile, "consentd data directory, format 9\n"), ErrDataDir,
+			"run the version that wrote it"},
+		{"a damaged marker", overwrite(formatFile, formatTitle+"\nnode: \n"), ErrDataDir, "is damaged"},
+		{"another node's directory", func(o *Options) error { o.NodeID = "someone-else"; return nil }, ErrDataDir, "leave the node id out"},
+		{"a missing key", remove(keyFile), ErrPseudonymKey, "is missing"},
+		{"another key", overwrite(keyFile, keyHeader+strings.Repeat("ab", 16)+"\n"), ErrPseudonymKey, "isn't the key of this cluster"},
+		{"no key", overwrite(keyFile, "abc\n"), ErrPseudonymKey, "32 hexadecimal digits"},
+		{"a lost log", remove(logDir, snapshotsDir), ErrDataDir, "must not vote"},
+		{"a lost ledger", remove(ledgerDir), ErrDataDir, "the log was cut"},
+		{"a lost snapshot", remove(snapshotsDir), ErrDataDir, "the snapshot ends at 0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := Options{DataDir: t.TempDir(), tuning: quick}
+			o.tuning.trailingLogs = 1
+			leaveBehind(t, o)
+			if err := tt.prepare(&o); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(t.Context(), o)
+			if !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("%v, want %v with %q", err, tt.want, tt.says)
+			}
+		})
+	}
+}
+
+// leaveBehind runs a node that writes, takes a snapshot, writes, and closes.
+func leaveBehind(t *testing.T, o Options) {
+	t.Helper()
+	n := openNode(t, o)
+	for range 5 {
+		mustWrite(t, n, grant(t, "anna"))
+	}
+	if err := n.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, n, grant(t, "anna"))
+	closeNode(t, n)
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	o := Options{DataDir: t.TempDir(), tuning: quick}
+	n := openNode(t, o)
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), "stop the other consentd") {
+		t.Errorf("a second node in the same directory: %v", err)
+	}
+	closeNode(t, n)
+	openNode(t, o)
+}
+
+// A first start may be cut short anywhere before the replica is a member.
+func TestFirstStartGoesOn(t *testing.T) {
+	fs := vfs.NewMem()
+	o := memoryOptions(t, fs)
+	d, err := openDataDir(fs, o.DataDir, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := openLogStore(fs, d.join(logDir), quiet{}, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Raft's bootstrap got as far as the term.
+	if err := errors.Join(logs.SetUint64(currentTermKey, 1), logs.Close(), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	n := openNode(t, o)
+	mustWrite(t, n, grant(t, "anna"))
+	if id := n.Stats().NodeID; id != "first" {
+		t.Errorf("node id %q, want the one recorded", id)
+	}
+}
+
+func TestKeyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "k")
+	log := slog.New(slog.DiscardHandler)
+	made, err := pseudonymKey(path, true, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
+	}
+	if read, err := pseudonymKey(path, false, log); err != nil || read != made {
+		t.Errorf("read %x, %v, want %x", read, err, made)
+	}
+	if another, err := pseudonymKey(filepath.Join(t.TempDir(), "k"), true, log); err != nil || another == made {
+		t.Errorf("a second key: %x, %v, and the first: %x", another, err, made)
+	}
+}
+
+// A key that the state machine finds to be another cluster's, because the ledger didn't have the check value yet, ends the process.
+func TestTermStartWithAnotherKey(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	n.leader.check[0]++
+	if _, err := n.leader.propose(); err == nil {
+		t.Fatal("a term start with another key succeeded")
+	}
+	wantFailure(t, n, "pseudonym key")
+}
+
+// wantFailure waits for the fail-stop, and makes sure that nothing is answered any more.
+func wantFailure(t *testing.T, n *Node, says string) {
+	t.Helper()
+	select {
+	case err := <-n.Failed():
+		if !strings.Contains(err.Error(), says) {
+			t.Errorf("failed with %q, want %q in it", err, says)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("waited 10s for the failure")
+	}
+	if err := n.Ready(); !errors.Is(err, consent.ErrNotReady) {
+		t.Errorf("Ready after the failure: %v", err)
+	}
+	for _, c := range []consent.Consistency{{}, {Full: true}} {
+		if _, err := n.View(t.Context(), c); !errors.Is(err, consent.ErrNotReady) {
+			t.Errorf("View %+v after the failure: %v", c, err)
+		}
+	}
+	if _, err := n.Write(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) {
+		t.Errorf("Write after the failure: %v", err)
+	}
+	if _, err := n.Preview(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotReady) {
+		t.Errorf("Preview after the failure: %v", err)
+	}
+}
+
+func TestUnreadableEntryStops(t *testing.T) {
+	fs := vfs.NewMem()
+	o := memoryOptions(t, fs)
+	n := openNode(t, o)
+	mustWrite(t, n, grant(t, "anna"))
+	hash, applied := stateHash(t, n), n.store.Applied()
+	future := n.raft.Apply([]byte("no entry of ours"), 0)
+	if err := future.Error(); err != nil {
+		t.Fatal(err)
+	}
+	after := n.raft.Apply([]byte("nor this"), 0) // isn't even looked at
+	if err := after.Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err, ok := after.Response().(error); !ok || !errors.Is(err, errStopped) {
+		t.Errorf("the next entry was answered %v", after.Response())
+	}
+	if got := n.store.Applied(); got != applied || stateHash(t, n) != hash {
+		t.Errorf("the store went on from %d to %d", applied, got)
+	}
+	if err := n.raft.Snapshot().Error(); err == nil {
+		t.Error("a snapshot was taken past the entry")
+	}
+	wantFailure(t, n, "log entry "+uintText(future.Index()))
+	closeNode(t, n)
+
+	// The next start meets the entry again, and says so again.
+	again, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeNode(t, again)
+	wantFailure(t, again, "log entry "+uintText(future.Index()))
+}
+
+func TestDamagedLogEntryStopsTheStart(t *testing.T) {
+	fs := vfs.NewMem()
+	o := memoryOptions(t, fs)
+	n := openNode(t, o)
+	index := mustWrite(t, n, grant(t, "anna")).Revision.Index
+	var entry raft.Log
+	if err := n.logs.GetLog(index, &entry); err != nil {
+		t.Fatal(err)
+	}
+	damaged := appendEntry(nil, &entry)
+	damaged[len(damaged)/2] ^= 0x10
+	if err := n.logs.db.Set(entryKey(index), damaged, nil); err != nil {
+		t.Fatal(err)
+	}
+	closeNode(t, n)
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), "entry "+uintText(index)) {
+		t.Errorf("%v, want %v with the index %d", err, ErrDataDir, index)
+	}
+}
+
+func TestCloseTwice(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	closeNode(t, n)
+	closeNode(t, n)
+	if _, err := n.View(t.Context(), consent.Consistency{}); !errors.Is(err, consent.ErrNotReady) {
+		t.Errorf("View after Close: %v", err)
+	}
+	if _, err := n.Write(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) {
+		t.Errorf("Write after Close: %v", err)
+	}
+}

@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options say where and how a node runs. Only DataDir is needed.
+type Options struct {
+	// DataDir is where everything lies. It is made if it isn't there.
+	DataDir string
+	// NodeID names this replica for all time: up to 64 letters, digits, dots, hyphens and underscores. Empty takes the one in DataDir, or
+	// makes one up for a new DataDir.
+	NodeID string
+	// PseudonymKeyFile is DataDir/pseudonym.key unless set. The first start of a new cluster makes it if it is missing.
+	PseudonymKeyFile string
+	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW. 2 s unless set.
+	MaxStaleness time.Duration
+	// MinFreeBytes is how much space has to be free for writes to go on. 256 MiB unless set; negative for no limit.
+	MinFreeBytes int64
+	// DiskStall is how long one operation of the disk may take before it counts as failed. 20 s unless set.
+	DiskStall time.Duration
+	// MaxWaiting is how many writes may wait to be proposed. 16,384 unless set.
+	MaxWaiting int
+	// Logger gets messages. None are written unless it is set.
+	Logger *slog.Logger
+	// FS is where DataDir lies: the operating system's file system unless set. Tests lose power and damage files with another one.
+	FS vfs.FS
+	// Now is time.Now unless set.
+	Now func() time.Time
+
+	tuning tuning
+}
+
+// tuning is what only tests change.
+type tuning struct {
+	election         time.Duration // Raft's heartbeat and election timeouts
+	trailingLogs     uint64
+	snapshotInterval time.Duration
+	snapshotEntries  uint64 // that have to be new for a snapshot
+}
+
+// The limits of one entry of the log, and of what waits to get into one.
+const (
+	maxEntryBytes    = 1 << 20
+	maxEntryCommands = 4096
+	maxFlights       = 4 // entries on their way: while the disk syncs one, the others fill
+	maxWaitingBytes  = 64 << 20
+)
+
+// Decision 9 of the design: an election must end well within the staleness bound, and one that begins for no reason costs availability.
+// A voter without peers waits for one timeout before it leads, so this is also how long a start takes at most twice.
+const defaultElection = 250 * time.Millisecond
+
+var nodeIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Validate returns every fault of the options.
+func (o Options) Validate() error {
+	var faults []error
+	if o.DataDir == "" {
+		faults = append(faults, errors.New("DataDir is empty: name a directory"))
+	}
+	if o.NodeID != "" && !nodeIDs.MatchString(o.NodeID) {
+		faults = append(faults, fmt.Errorf("NodeID %q isn't 1 to 64 letters, digits, dots, hyphens and underscores", o.NodeID))
+	}
+	if o.MaxStaleness != 0 && (o.MaxStaleness < 100*time.Millisecond || o.MaxStaleness > time.Hour) {
+		faults = append(faults, fmt.Errorf("MaxStaleness %s isn't between 100ms and 1h", o.MaxStaleness))
+	}
+	if o.DiskStall != 0 && o.DiskStall < time.Second {
+		faults = append(faults, fmt.Errorf("DiskStall %s is under 1s: disks take that long now and then", o.DiskStall))
+	}
+	if o.MaxWaiting < 0 {
+		faults = append(faults, fmt.Errorf("MaxWaiting %d is negative", o.MaxWaiting))
+	}
+	return errors.Join(faults...)
+}
+
+// withDefaults returns the options with everything set.
+func (o Options) withDefaults() Options {
+	setDefault(&o.PseudonymKeyFile, filepath.Join(o.DataDir, keyFile))
+	setDefault(&o.MaxStaleness, 2*time.Second)
+	setDefault(&o.MinFreeBytes, 256<<20)
+	setDefault(&o.DiskStall, 20*time.Second)
+	setDefault(&o.MaxWaiting, 16_384)
+	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
+	setDefault(&o.FS, vfs.Default)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	setDefault(&o.tuning.election, defaultElection)
+	// Followers that were away for less catch up from the log. Entries are up to 1 MiB long, so this is also what the disk has to hold.
+	setDefault(&o.tuning.trailingLogs, 1024)
+	// A snapshot is a marker and costs one sync of the ledger, so they may be frequent: a start reads the log from the last one on.
+	setDefault(&o.tuning.snapshotInterval, 15*time.Second)
+	setDefault(&o.tuning.snapshotEntries, 1024)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var unset T
+	if *field == unset {
+		*field = value
+	}
+}

@@ -1,0 +1,273 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/raft"
+)
+
+// takeSnapshot has Raft take a snapshot, and returns what its marker says.
+func takeSnapshot(t *testing.T, n *Node) *snapshotInfo {
+	t.Helper()
+	if err := n.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	return n.snapshots.latest()
+}
+
+func TestSnapshotCutsTheLog(t *testing.T) {
+	o := memoryOptions(t, vfs.NewMem())
+	o.tuning.trailingLogs = 1
+	n := openNode(t, o)
+	for range 10 {
+		mustWrite(t, n, grant(t, "anna"))
+	}
+	info := takeSnapshot(t, n)
+	if applied := n.store.Applied(); info.covers != applied || info.meta.Index != applied {
+		t.Errorf("the snapshot at %d covers %d, want both %d", info.meta.Index, info.covers, applied)
+	}
+	first, _ := n.logs.FirstIndex()
+	last, _ := n.logs.LastIndex()
+	if first != last {
+		t.Errorf("the log holds %d to %d, want one entry", first, last)
+	}
+	takeSnapshot(t, n) // the same again
+	names, err := n.dir.fs.List(n.dir.join(snapshotsDir))
+	if err != nil || len(names) != 1 {
+		t.Errorf("snapshots kept: %q, %v, want the newest", names, err)
+	}
+	closeNode(t, n)
+	n = openNode(t, o)
+	if events := historyOf(t, n, "anna"); len(events) == 0 {
+		t.Error("the history is gone")
+	}
+	if n.Stats().Covered != info.covers {
+		t.Errorf("stats say that %d is covered, want %d", n.Stats().Covered, info.covers)
+	}
+}
+
+func TestSnapshotsAreTakenBySize(t *testing.T) {
+	o := memoryOptions(t, vfs.NewMem())
+	o.tuning.snapshotInterval, o.tuning.snapshotEntries = 5*time.Millisecond, 3
+	n := openNode(t, o)
+	for range 5 {
+		mustWrite(t, n, grant(t, "anna"))
+	}
+	waitFor(t, "a snapshot", func() bool { return n.Stats().Covered > 0 })
+}
+
+// stream returns the stream of a node's newest snapshot, as Raft would send it.
+func stream(t *testing.T, n *Node) (meta *raft.SnapshotMeta, contents []byte) {
+	t.Helper()
+	meta, r, err := n.snapshots.Open(n.snapshots.latest().meta.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err = io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if int64(len(contents)) != meta.Size {
+		t.Errorf("the stream has %d bytes, and %d were announced", len(contents), meta.Size)
+	}
+	return meta, contents
+}
+
+// A snapshot is streamed to another replica as the state stands then, which may be beyond the snapshot's index.
+func TestSnapshotStream(t *testing.T) {
+	from := openNode(t, memoryOptions(t, vfs.NewMem()))
+	for i := range 50 {
+		mustWrite(t, from, grant(t, fmt.Sprint("subject ", i)))
+	}
+	info := takeSnapshot(t, from)
+	mustWrite(t, from, grant(t, "after the snapshot"))
+	_, contents := stream(t, from)
+	if names, err := from.dir.fs.List(from.dir.join(snapshotsDir)); err != nil || len(names) != 1 {
+		t.Errorf("left behind after the stream was sent: %q, %v", names, err)
+	}
+
+	to := openNode(t, memoryOptions(t, vfs.NewMem()))
+	machine := &fsm{store: to.store, report: func(err error) { t.Error(err) }}
+	if err := machine.Restore(io.NopCloser(bytes.NewReader(contents))); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := to.store.Applied(), from.store.Applied(); got != want || want <= info.meta.Index {
+		t.Errorf("restored up to %d, want %d, beyond the snapshot's %d", got, want, info.meta.Index)
+	}
+	if stateHash(t, to) != stateHash(t, from) {
+		t.Error("the restored state differs")
+	}
+	// What follows the snapshot in the log is there already, and skipped.
+	var entry raft.Log
+	if err := from.logs.GetLog(info.meta.Index+1, &entry); err != nil {
+		t.Fatal(err)
+	}
+	if answer := machine.ApplyBatch([]*raft.Log{&entry})[0]; fmt.Sprint(answer) != "[]" {
+		t.Errorf("an entry that the stream covers was answered %v", answer)
+	}
+}
+
+func TestDamagedStreamIsRefused(t *testing.T) {
+	from := openNode(t, memoryOptions(t, vfs.NewMem()))
+	mustWrite(t, from, grant(t, "anna"))
+	takeSnapshot(t, from)
+	_, contents := stream(t, from)
+
+	to := openNode(t, memoryOptions(t, vfs.NewMem()))
+	mustWrite(t, to, grant(t, "bert"))
+	hash := stateHash(t, to)
+	for _, tt := range []struct {
+		name    string
+		damaged []byte
+	}{
+		{"nothing", nil},
+		{"half", contents[:len(contents)/2]},
+		{"another head", append([]byte("x"), contents[1:]...)},
+		{"a flipped bit", flipped(contents, len(contents)/2)},
+		{"without an end", contents[:len(contents)-1]},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var reported error
+			machine := &fsm{store: to.store, report: func(err error) { reported = err }}
+			if err := machine.Restore(io.NopCloser(bytes.NewReader(tt.damaged))); err == nil || reported == nil {
+				t.Fatalf("restored: %v, reported: %v", err, reported)
+			}
+			if _, err := machine.Snapshot(); !errors.Is(err, errStopped) {
+				t.Errorf("a snapshot after a failed restore: %v", err)
+			}
+			if stateHash(t, to) != hash {
+				t.Error("the state before is gone")
+			}
+		})
+	}
+	lying := append(streamHead(1), contents[streamHeadBytes:]...)
+	if err := restore(to.store, bytes.NewReader(lying)); !errors.Is(err, errStream) {
+		t.Errorf("a stream that covers more than its head says: %v", err)
+	}
+}
+
+func flipped(contents []byte, at int) []byte {
+	damaged := bytes.Clone(contents)
+	damaged[at] ^= 4
+	return damaged
+}
+
+// TestReceivedSnapshotIsRestoredAtTheNextStart crashes a replica between receiving another's snapshot and restoring it.
+func TestReceivedSnapshotIsRestoredAtTheNextStart(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key")
+	fromOptions, toOptions := memoryOptions(t, vfs.NewMem()), memoryOptions(t, vfs.NewMem())
+	fromOptions.PseudonymKeyFile, toOptions.PseudonymKeyFile = key, key
+	from := openNode(t, fromOptions)
+	for range 20 {
+		mustWrite(t, from, grant(t, "anna"))
+	}
+	takeSnapshot(t, from)
+	meta, contents := stream(t, from)
+
+	to := openNode(t, toOptions)
+	configuration := to.raft.GetConfiguration().Configuration()
+	term := to.Stats().Term
+	s, err := to.snapshots.Create(raft.SnapshotVersionMax, meta.Index, max(meta.Term, term), configuration, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(s, bytes.NewReader(contents)); err != nil || n != meta.Size {
+		t.Fatalf("received %d bytes, %v", n, err)
+	}
+	if err := errors.Join(s.Close(), s.Cancel(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	closeNode(t, to)
+
+	to = openNode(t, toOptions)
+	if diff := cmp.Diff(historyOf(t, from, "anna"), historyOf(t, to, "anna")); diff != "" {
+		t.Error(diff)
+	}
+	if result := mustWrite(t, to, grant(t, "bert")); result.Revision.Index <= meta.Index {
+		t.Errorf("wrote at %d, and the snapshot is at %d", result.Revision.Index, meta.Index)
+	}
+	takeSnapshot(t, to)
+	if names, err := to.dir.fs.List(to.dir.join(snapshotsDir)); err != nil || len(names) != 1 {
+		t.Errorf("snapshots kept: %q, %v, want one without a stream", names, err)
+	}
+}
+
+func TestCancelledSnapshotLeavesNothing(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	s, err := n.snapshots.Create(raft.SnapshotVersionMax, 9, 1, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write([]byte("half")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Cancel(), s.Cancel(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := n.dir.fs.List(n.dir.join(snapshotsDir)); err != nil || len(names) != 0 {
+		t.Errorf("left behind: %q, %v", names, err)
+	}
+	if metas, err := n.snapshots.List(); err != nil || len(metas) != 0 {
+		t.Errorf("listed: %v, %v", metas, err)
+	}
+	if _, _, err := n.snapshots.Open("9-1-1"); err == nil {
+		t.Error("a snapshot that was never finished can be opened")
+	}
+}
+
+func TestDamagedMarkerStopsTheStart(t *testing.T) {
+	fs := vfs.NewMem()
+	o := memoryOptions(t, fs)
+	n := openNode(t, o)
+	mustWrite(t, n, grant(t, "anna"))
+	path := n.snapshots.path(takeSnapshot(t, n).meta.ID + markerSuffix)
+	closeNode(t, n)
+	contents, err := fs.UnsafeGetFileDataBuffer(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range contents {
+		contents[at] ^= 0x20
+		if _, err := Open(t.Context(), o); !errors.Is(err, ErrDataDir) || !strings.Contains(err.Error(), path) {
+			t.Errorf("byte %d: %v, want %v with the file's name", at, err, ErrDataDir)
+		}
+		contents[at] ^= 0x20
+	}
+	openNode(t, o)
+}
+
+func TestSnapshotMarkerRoundTrip(t *testing.T) {
+	want := &snapshotInfo{
+		meta: raft.SnapshotMeta{
+			Version: raft.SnapshotVersionMax, Index: 70_000, Term: 3, Size: 12, ConfigurationIndex: 5,
+			Configuration: raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "b", Suffrage: raft.Nonvoter}}},
+		},
+		covers: 70_001, streamed: true,
+	}
+	got, ok := decodeSnapshot(want.encode())
+	if !ok {
+		t.Fatal("not decoded")
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(snapshotInfo{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzDecodeSnapshot(f *testing.F) {
+	f.Add((&snapshotInfo{meta: raft.SnapshotMeta{Index: 1, Term: 1}}).encode())
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, contents []byte) {
+		if info, ok := decodeSnapshot(contents); ok && info == nil {
+			t.Error("nothing, and no fault")
+		}
+	})
+}

@@ -1,0 +1,251 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/store"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	markerSuffix = ".snapshot" // what Raft has to know of a snapshot
+	streamSuffix = ".state"    // the stream of one that came from another replica
+	snapshotForm = 1
+)
+
+// snapshotStore keeps the newest snapshot. It implements raft.SnapshotStore.
+//
+// One that this replica took is only a marker; its stream is made when a follower asks. One that came from another replica lies beside
+// its marker as a stream, until the next snapshot.
+type snapshotStore struct {
+	fs    vfs.FS
+	dir   string
+	store *store.Store // to make streams of
+
+	mu     sync.Mutex
+	newest *snapshotInfo // nil for none
+	made   int           // streams and snapshots so far, to name them apart
+}
+
+// snapshotInfo is what a marker holds.
+type snapshotInfo struct {
+	meta     raft.SnapshotMeta
+	covers   uint64 // the store's index that was durable, or is in the stream
+	streamed bool
+}
+
+// openSnapshotStore opens or makes the snapshots in a directory.
+func openSnapshotStore(fs vfs.FS, dir string, s *store.Store) (*snapshotStore, error) {
+	if err := makeDir(fs, dir); err != nil {
+		return nil, err
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	ss := &snapshotStore{fs: fs, dir: dir, store: s}
+	for _, name := range names {
+		if strings.HasSuffix(name, temporarySuffix) { // left by a crash
+			if err := fs.Remove(ss.path(name)); err != nil {
+				return nil, err
+			}
+		}
+		if !strings.HasSuffix(name, markerSuffix) {
+			continue
+		}
+		info, err := ss.read(name)
+		if err != nil {
+			return nil, err
+		}
+		if ss.newest == nil || ss.newest.before(info) {
+			ss.newest = info
+		}
+	}
+	if err := ss.reap(); err != nil {
+		return nil, err
+	}
+	return ss, nil
+}
+
+// before says whether another snapshot is newer. Of two at the same index, the one that covers more is.
+func (s *snapshotInfo) before(other *snapshotInfo) bool {
+	a, b := s.meta, other.meta
+	return a.Index < b.Index || a.Index == b.Index && s.covers < other.covers
+}
+
+// Create implements raft.SnapshotStore.
+func (ss *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
+	configurationIndex uint64, _ raft.Transport,
+) (raft.SnapshotSink, error) {
+	if version != raft.SnapshotVersionMax {
+		return nil, fmt.Errorf("snapshots of version %d aren't supported", version)
+	}
+	return &sink{store: ss, info: snapshotInfo{meta: raft.SnapshotMeta{
+		Version: version, ID: ss.name(index, term), Index: index, Term: term,
+		Configuration: configuration, ConfigurationIndex: configurationIndex,
+	}}}, nil
+}
+
+// name returns a new name for a snapshot.
+func (ss *snapshotStore) name(index, term uint64) string {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	for {
+		ss.made++
+		id := fmt.Sprintf("%d-%d-%d", index, term, ss.made)
+		if ss.newest == nil || ss.newest.meta.ID != id {
+			return id
+		}
+	}
+}
+
+// List implements raft.SnapshotStore.
+func (ss *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
+	info := ss.latest()
+	if info == nil {
+		return nil, nil
+	}
+	meta := info.meta
+	return []*raft.SnapshotMeta{&meta}, nil
+}
+
+func (ss *snapshotStore) latest() *snapshotInfo {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.newest
+}
+
+// Open implements raft.SnapshotStore. Raft needs the stream's exact size beforehand, so the stream is written to a file first.
+func (ss *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	info := ss.latest()
+	if info == nil || info.meta.ID != id {
+		return nil, nil, fmt.Errorf("snapshot %s is gone", id)
+	}
+	meta := info.meta
+	if info.streamed {
+		f, err := ss.fs.Open(ss.path(id + streamSuffix))
+		return &meta, f, err
+	}
+	stream, size, err := ss.materialise(info)
+	meta.Size = size
+	return &meta, stream, err
+}
+
+// materialise makes the stream of a marker's snapshot, which covers what the marker does or more.
+func (ss *snapshotStore) materialise(info *snapshotInfo) (stream io.ReadCloser, size int64, err error) {
+	path := ss.path(ss.name(info.meta.Index, info.meta.Term) + streamSuffix + temporarySuffix)
+	f, err := ss.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, 0, err
+	}
+	covers, err := writeStream(ss.store, f)
+	if err == nil && covers < info.covers {
+		err = fmt.Errorf("the state stands at %d, behind %d of its snapshot", covers, info.covers)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, 0, errors.Join(err, ss.fs.Remove(path))
+	}
+	written, err := ss.fs.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if f, err = ss.fs.Open(path); err != nil {
+		return nil, 0, err
+	}
+	return &temporaryFile{File: f, remove: func() error { return ss.fs.Remove(path) }}, written.Size(), nil
+}
+
+// temporaryFile is removed when it is closed.
+type temporaryFile struct {
+	vfs.File
+	remove func() error
+}
+
+// Close implements io.Closer.
+func (f *temporaryFile) Close() error { return errors.Join(f.File.Close(), f.remove()) }
+
+// keep makes a snapshot the newest, durably, and removes the one before.
+func (ss *snapshotStore) keep(info *snapshotInfo) error {
+	if err := writeDurably(ss.fs, ss.dir, info.meta.ID+markerSuffix, info.encode()); err != nil {
+		return fmt.Errorf("keeping snapshot %s: %w", info.meta.ID, err)
+	}
+	ss.mu.Lock()
+	ss.newest = info
+	ss.mu.Unlock()
+	return ss.reap()
+}
+
+// reap removes everything but the newest snapshot and what is being written.
+func (ss *snapshotStore) reap() error {
+	names, err := ss.fs.List(ss.dir)
+	if err != nil {
+		return err
+	}
+	newest := ss.latest()
+	for _, name := range names {
+		isNewest := newest != nil && strings.HasPrefix(name, newest.meta.ID+".")
+		isMarkerOrStream := strings.HasSuffix(name, markerSuffix) || strings.HasSuffix(name, streamSuffix)
+		if !isMarkerOrStream || isNewest {
+			continue
+		}
+		if err := ss.fs.Remove(ss.path(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ss *snapshotStore) path(name string) string { return ss.fs.PathJoin(ss.dir, name) }
+
+// read reads a marker.
+func (ss *snapshotStore) read(name string) (*snapshotInfo, error) {
+	contents, err := readFile(ss.fs, ss.path(name))
+	if err != nil {
+		return nil, err
+	}
+	info, ok := decodeSnapshot(contents)
+	if !ok {
+		return nil, fmt.Errorf("%w: the snapshot %s is damaged: restore this replica from another one or from a backup", ErrDataDir,
+			ss.path(name))
+	}
+	info.meta.ID = strings.TrimSuffix(name, markerSuffix)
+	return info, nil
+}
+
+// encode returns the contents of a marker: format, index, term, what it covers, the stream's size or 0, and the configuration with its
+// index; then crc32c.
+func (s *snapshotInfo) encode() []byte {
+	dst := []byte{snapshotForm}
+	for _, n := range []uint64{s.meta.Index, s.meta.Term, s.covers, uint64(s.meta.Size), s.meta.ConfigurationIndex} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	dst = append(dst, raft.EncodeConfiguration(s.meta.Configuration)...)
+	return binary.LittleEndian.AppendUint32(dst, entryChecksum(0, dst))
+}
+
+func decodeSnapshot(contents []byte) (*snapshotInfo, bool) {
+	body, ok := checkedBody(0, contents)
+	if !ok {
+		return nil, false
+	}
+	r := fieldReader{rest: body}
+	format := r.byte()
+	index, term, covers, size, configurationIndex := r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
+	if r.short || format != snapshotForm {
+		return nil, false
+	}
+	return &snapshotInfo{
+		meta: raft.SnapshotMeta{
+			Version: raft.SnapshotVersionMax, Index: index, Term: term, Size: int64(size),
+			Configuration: raft.DecodeConfiguration(r.rest), ConfigurationIndex: configurationIndex,
+		},
+		covers: covers, streamed: size > 0,
+	}, true
+}
