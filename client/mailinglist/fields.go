@@ -26,7 +26,7 @@ type field struct {
 	group fieldGroup
 }
 
-// fields are all of them. docs/cli.md describes each.
+// fields are all of them. docs/lists.md describes each.
 var fields = []field{
 	{"subject", subjectField},
 
