@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-func parsed(t testing.TB, document string) *Policy {
+func parsed(t *testing.T, document string) *Policy {
 	t.Helper()
 	p, err := ParsePolicy([]byte(document))
 	if err != nil {
@@ -242,11 +242,11 @@ purposes:
 		return
 	}
 	for i := range p.Permissions {
-		fmt.Println(p.Permissions[i].Name, p.Permissions[i].Bases)
+		fmt.Println(p.Permissions[i].Name, "rests first on", p.Permissions[i].Bases[0])
 	}
 	// Output:
-	// newsletter/email [consent existing_customer]
-	// newsletter/post [legitimate_interest]
+	// newsletter/email rests first on consent
+	// newsletter/post rests first on legitimate_interest
 }
 
 func ExamplePolicyError() {
