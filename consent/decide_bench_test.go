@@ -27,9 +27,8 @@ func askings(tb testing.TB) []asking {
 		set(1, customer), yes(2, "newsletter/email"), about(Confirmed, 3, "newsletter/email"), yes(4, "newsletter/phone"),
 		yes(5, "offers/email"), yes(6, "ads"),
 	}, w.c)
-	lifted := Event{Kind: ObjectionLifted, OccurredAt: onDay(5)}
 	loaded := FoldHistory([]Event{
-		about(Erased, 1), about(Unsuppressed, 2), objection(3, ObjectionUnclear), lifted, about(Undeliverable, 6), about(Deliverable, 7),
+		about(Erased, 1), about(Unsuppressed, 2), objection(3, ObjectionUnclear), lift(5), about(Undeliverable, 6), about(Deliverable, 7),
 		about(GroundsRecorded, 10), yes(11, "newsletter/post", noProof), yes(12, "newsletter/email"), yes(13, "offers/email"),
 		about(Withdrawn, 14, "ads"), about(Refused, 15, "health"), about(Invalidated, 16, "mixed"),
 		set(17, born(1980, 1, 1)), set(18, contract),

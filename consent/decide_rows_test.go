@@ -116,6 +116,9 @@ func objection(n int, kind ObjectionKind, permissions ...string) Event {
 	return e
 }
 
+// lift takes back objections of both kinds.
+func lift(n int) Event { return Event{Kind: ObjectionLifted, OccurredAt: onDay(n)} }
+
 var (
 	sure     = true
 	customer = Attributes{Relationship: RelationshipCustomer, AddressFromSale: &sure, OptOutNoticeGiven: &sure}
@@ -160,6 +163,8 @@ func rowCases() []rowCase {
 		{"4", "suppressed, then a proven and confirmed yes", email, []Event{about(Suppressed, 2), yes(3, email), about(Confirmed, 4, email)},
 			Question{}, 0, "CONSENT consent", 0},
 		{"4", "suppressed, then an unconfirmed yes", email, []Event{about(Suppressed, 2), yes(3, email)}, Question{}, 0, "SUPPRESSED none", 0},
+		{"4", "suppressed, then an unproven yes", offer, []Event{about(Suppressed, 27), yes(28, offer, noProof)}, Question{}, 0,
+			"SUPPRESSED none", 0},
 		{"4", "suppressed at the instant of a yes", offer, []Event{about(Suppressed, 29), yes(29, offer)}, Question{}, 0,
 			"SUPPRESSED none", 0},
 		{"4", "not suppressed any more", "newsletter/post", []Event{set(1, customer), about(Suppressed, 2), about(Unsuppressed, 3)},
@@ -180,15 +185,19 @@ func rowCases() []rowCase {
 			"CONSENT consent", 0},
 		{"6", "said yes at the instant of the objection", "ads", []Event{yes(2, "ads"), objection(2, ObjectionMarketing, "ads")}, Question{}, 0,
 			"OBJECTED_MARKETING none", 0},
-		{"6", "objected, then lifted", "newsletter/post", []Event{set(1, customer), objection(2, ObjectionMarketing), {
-			Kind: ObjectionLifted, OccurredAt: onDay(3), Objection: ObjectionMarketing,
-		}}, Question{}, 0, "LEGITIMATE_INTEREST legitimate_interest", 0},
+		{"6", "objected, then lifted", "newsletter/post", []Event{set(1, customer), objection(2, ObjectionMarketing), lift(3)},
+			Question{}, 0, "LEGITIMATE_INTEREST legitimate_interest", 0},
+		{"6", "objected at the instant of the lift", "newsletter/post", []Event{set(1, customer), lift(2), objection(2, ObjectionMarketing)},
+			Question{}, 0, "OBJECTED_MARKETING none", 0},
 		{"undeliverable", "bounces", "newsletter/post", []Event{set(1, customer), {
 			Kind: Undeliverable, OccurredAt: onDay(2), Scope: Scope{Channels: []string{"post"}},
 		}}, Question{}, 0, "UNDELIVERABLE none", 0},
 		{"undeliverable", "delivered again", "newsletter/post", []Event{
 			set(1, customer), about(Undeliverable, 2), about(Deliverable, 3),
 		}, Question{}, 0, "LEGITIMATE_INTEREST legitimate_interest", 0},
+		{"undeliverable", "bounces at the instant of a delivery", "newsletter/post", []Event{
+			set(1, customer), about(Undeliverable, 2), about(Deliverable, 2),
+		}, Question{}, 0, "UNDELIVERABLE none", 0},
 		{"undeliverable", "no channel", "delivery", []Event{set(1, contract), about(Undeliverable, 2)}, Question{}, 0, "CONTRACT contract", 0},
 		{"7", "withdrawn", email, []Event{yes(1, email), about(Confirmed, 2, email), about(Withdrawn, 3)}, Question{}, 0,
 			"WITHDRAWN consent", 0},
@@ -201,9 +210,15 @@ func rowCases() []rowCase {
 			"UNCONFIRMED consent", 0},
 		{"7", "refused, then an unproven grant", email, []Event{about(Refused, 2, email), yes(3, email, noProof)}, Question{}, 0,
 			"REFUSED consent", 0},
+		{"7", "refused, then an unproven grant, without double opt-in", "ads", []Event{about(Refused, 2, "ads"), yes(3, "ads", noProof)},
+			Question{}, 0, "REFUSED consent", 0},
 		{"7", "refused, then a yes", "ads", []Event{about(Refused, 2, "ads"), yes(3, "ads")}, Question{}, 0, "CONSENT consent", 0},
 		{"7", "objected to processing", "analytics", []Event{objection(2, ObjectionProcessing, "analytics")}, Question{}, 0,
 			"OBJECTED legitimate_interest", 0},
+		{"7", "objected to processing at the instant of the lift", "analytics", []Event{lift(2), objection(2, ObjectionUnclear, "analytics")},
+			Question{}, 0, "OBJECTED legitimate_interest", 0},
+		{"7", "objected to processing, then lifted", "analytics", []Event{objection(2, ObjectionProcessing, "analytics"), lift(3)},
+			Question{}, 0, "LEGITIMATE_INTEREST legitimate_interest", 0},
 		{"7", "objected, overriding grounds recorded", "analytics",
 			[]Event{objection(2, ObjectionUnclear, "analytics"), about(GroundsRecorded, 3, "analytics")}, Question{}, 0,
 			"LEGITIMATE_INTEREST legitimate_interest", 0},
