@@ -20,6 +20,7 @@ type file struct {
 	size int64  // in bytes; 0 if unknown
 	open func() (io.ReadCloser, error)
 	once bool // it can't be opened a second time
+	sums bool // it carries a checksum, which the end of reading it compares
 
 	encoding  string
 	marked    bool // it began with a byte order mark
@@ -140,6 +141,7 @@ func (l *library) addZIP(name string) error {
 				name: path.Base(entry.Name),
 				size: int64(min(entry.UncompressedSize64, 1<<62)), //nolint:gosec // bounded in the same expression
 				open: entry.Open,
+				sums: true,
 			})
 		}
 	}

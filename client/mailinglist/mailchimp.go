@@ -39,12 +39,15 @@ func newMailchimpLayout(o *Options, f *file) (*mailchimpLayout, error) {
 	if m.email, err = subjectColumn(o, f.header); err != nil {
 		return nil, err
 	}
-	for name, at := range map[string]*column{
-		"OPTIN_TIME": &m.optinTime, "OPTIN_IP": &m.optinIP, "CONFIRM_TIME": &m.confirmTime, "CONFIRM_IP": &m.confirmIP,
-		"LAST_CHANGED": &m.lastChanged, "UNSUB_TIME": &m.unsubTime, "UNSUB_REASON": &m.unsubReason,
-		"UNSUB_REASON_OTHER": &m.unsubReasonOther, "UNSUB_CAMPAIGN_TITLE": &m.unsubCampaign, "CLEAN_TIME": &m.cleanTime,
+	for _, c := range []struct {
+		name string
+		at   *column
+	}{
+		{"OPTIN_TIME", &m.optinTime}, {"OPTIN_IP", &m.optinIP}, {"CONFIRM_TIME", &m.confirmTime}, {"CONFIRM_IP", &m.confirmIP},
+		{"LAST_CHANGED", &m.lastChanged}, {"UNSUB_TIME", &m.unsubTime}, {"UNSUB_REASON", &m.unsubReason},
+		{"UNSUB_REASON_OTHER", &m.unsubReasonOther}, {"UNSUB_CAMPAIGN_TITLE", &m.unsubCampaign}, {"CLEAN_TIME", &m.cleanTime},
 	} {
-		if *at, err = findColumn(f.header, name); err != nil {
+		if *c.at, err = findColumn(f.header, c.name); err != nil {
 			return nil, err
 		}
 	}

@@ -1,8 +1,10 @@
 package mailinglist
 
 import (
+	"archive/zip"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,6 +168,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a ZIP without lists", newsletter, []string{writeZIP(t, "xl/workbook.xml", "<x/>")}, "a ZIP without lists"},
 		{"a ZIP with something else", newsletter, []string{writeZIP(t, "campaigns.csv", "Title,Sent\n")}, "campaigns.csv: no column"},
 		{"a broken ZIP", newsletter, []string{writeList(t, "lists.zip", "PK\x03\x04 nothing")}, "zip"},
+		{"a ZIP with a damaged list", newsletter, []string{damagedZIP(t)}, "list.csv: zip: checksum error"},
 		{"a binary file", segment, []string{writeList(t, "list.csv", "\x00\x01\x02,\x03")}, "isn't text"},
 		{"a header that never ends", segment, []string{writeList(t, "list.csv", "\"id,name\n1,x\n")}, "line 1, which names the columns"},
 		{"a header in no encoding", with(segment, func(o *Options) { o.Encoding = "utf-8" }), []string{
@@ -213,6 +216,29 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// damagedZIP returns a ZIP of one list, of which a letter was lost behind the header.
+func damagedZIP(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "lists.zip")
+	var buffer bytes.Buffer
+	archive := zip.NewWriter(&buffer)
+	w, err := archive.CreateHeader(&zip.FileHeader{Name: "list.csv", Method: zip.Store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, "\xef\xbb\xbf"+subscribedHeader+"\nanna@example.org,,,,,,,,\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Replace(buffer.Bytes(), []byte("anna@"), []byte("anne@"), 1)
+	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestAFileThatChangesMeanwhile(t *testing.T) {

@@ -24,6 +24,11 @@ type layout interface {
 
 // inspect finds out how a file is written, and whether it has the columns that are needed.
 func (f *file) inspect(o *Options) error {
+	if f.sums {
+		if err := f.readThrough(); err != nil {
+			return err
+		}
+	}
 	if err := f.inspectEncoding(o); err != nil {
 		return err
 	}
@@ -32,6 +37,16 @@ func (f *file) inspect(o *Options) error {
 		return err
 	}
 	err = f.inspectText(o, in)
+	return errors.Join(err, in.Close())
+}
+
+// readThrough reads a file that tells whether it is whole, so that what isn't is known before its first row is used.
+func (f *file) readThrough() error {
+	in, err := f.open()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, in)
 	return errors.Join(err, in.Close())
 }
 
