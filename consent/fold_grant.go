@@ -10,16 +10,16 @@ func (f *folding) grant(id NameID, e *Event) {
 		f.note(Superseded)
 		return
 	}
-	g := newGrant(id, e)
+	g, limited := newGrant(id, e), e.Terms.ValidFrom != 0 || e.Terms.ExpiresAt != 0
 	first, end := f.record.grantsOf(id)
 	if first < end && f.record.grant(end-1).at == g.at {
-		end--
-		if was := f.record.grant(end); was.dominates(g) {
+		if f.record.grant(end-1).dominates(g) && !limited {
 			return
 		}
-		f.removeGrants(end, end+1)
+		f.removeGrants(end-1, end)
+		end--
 	}
-	if e.Terms.ValidFrom != 0 || e.Terms.ExpiresAt != 0 {
+	if limited {
 		f.removeGrants(first, end)
 		end = first
 	}
@@ -29,9 +29,22 @@ func (f *folding) grant(id NameID, e *Event) {
 	f.drop(factRequested, id)
 	f.prune(id)
 	if first, end := f.record.grantsOf(id); end-first > maxGrants {
-		f.removeGrants(first, first+1)
+		f.evict(first, end)
 	}
 	f.note(Applied)
+}
+
+// evict removes the oldest grant that isn't both proven and confirmed, or else the oldest, but never the latest: no number of careless
+// imports may push out what stands.
+func (f *folding) evict(first, end int) {
+	oldest := first
+	for i := first; i < end-1; i++ {
+		if g := f.record.grant(i); g.flags&grantProof != grantProof || g.confirmedAt == 0 {
+			oldest = i
+			break
+		}
+	}
+	f.removeGrants(oldest, oldest+1)
 }
 
 func newGrant(id NameID, e *Event) grant {

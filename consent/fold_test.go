@@ -117,6 +117,8 @@ func TestConsentAfterEvents(t *testing.T) {
 		{"the same again", []Event{granted(10), granted(10)}, []Effect{Applied, Unchanged}, given(10)},
 		{"a weaker one at the same time", []Event{granted(10), granted(10, unproven)}, []Effect{Applied, Unchanged}, given(10)},
 		{"a stronger one at the same time", []Event{granted(10, unproven), granted(10)}, []Effect{Applied, Applied}, given(10)},
+		{"one until March at the same time", []Event{granted(10), granted(10, unproven, until(90))}, []Effect{Applied, Applied},
+			given(10, bare, func(c *Consent) { c.ExpiresAt = 90 })},
 		{"erased", []Event{granted(10), all(20, Erased)}, []Effect{Applied, Applied}, Consent{}},
 		{"a grant from before the erasure", []Event{all(20, Erased), granted(10)}, []Effect{Applied, Superseded}, Consent{}},
 		{"a withdrawal from before the erasure", []Event{all(20, Erased), at(10, Withdrawn)}, []Effect{Applied, Applied},
@@ -200,6 +202,22 @@ func TestGrantsAreBounded(t *testing.T) {
 	}
 	if got, want := r.Consent(bound(c.Names, email)).Since, Time(3*maxGrants*1000); got != want {
 		t.Errorf("the grant of %d counts, want that of %d", got, want)
+	}
+}
+
+func TestCarelessImportsPushNothingOut(t *testing.T) {
+	c := foldContext(t)
+	events := []Event{granted(10), at(11, Confirmed)}
+	for i := range Time(2 * maxGrants) {
+		e := granted(20+i, unproven)
+		e.Evidence.NoticeVersion = uint32(2*maxGrants - i)
+		events = append(events, e)
+	}
+	p := bound(c.Names, email)
+	p.ProofRequired, p.DoubleOptIn = true, true
+	r := FoldHistory(events, c)
+	if diff := cmp.Diff(given(10, confirmed(11)), r.Consent(p)); diff != "" || r.grantCount() != maxGrants {
+		t.Errorf("%d grants, consent (-want +got):\n%s", r.grantCount(), diff)
 	}
 }
 
