@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -286,5 +287,62 @@ func TestSameSubject(t *testing.T) {
 		if got := normalSubject(given); got != want {
 			t.Errorf("%q is taken for %q, want %q", given, got, want)
 		}
+	}
+}
+
+// endless gives the same bytes again and again, up to a number of them.
+type endless struct {
+	text string
+	left int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left == 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	for n < len(p) && n < e.left {
+		n += copy(p[n:min(len(p), e.left)], e.text)
+	}
+	e.left -= n
+	return n, nil
+}
+
+// What a row of any length costs is bounded, and nothing of a row is kept.
+func TestMemoryIsBounded(t *testing.T) {
+	const most = 4 << 20
+	for _, tt := range []struct {
+		name, text string
+		size       int
+		kept       bool // measure what is kept, not what was ever used
+	}{
+		{"one line", "x", 64 << 20, false},
+		{"one line of quotes", "\"x", 64 << 20, false},
+		{"many rows", "1,Müller,\"a\nb\"\n", 8 << 20, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			o := segment
+			o.Stdin = io.MultiReader(strings.NewReader("id,name,notes\n"), &endless{tt.text, tt.size})
+			r := open(t, o, "-")
+			var before, after runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			for {
+				if _, err := r.Next(); errors.Is(err, io.EOF) {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+			}
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			grown := after.TotalAlloc - before.TotalAlloc
+			if tt.kept {
+				grown = max(after.HeapAlloc, before.HeapAlloc) - before.HeapAlloc
+			}
+			if grown > most {
+				t.Errorf("%d KiB for %d KiB of text", grown>>10, tt.size>>10)
+			}
+		})
 	}
 }
