@@ -86,15 +86,15 @@ func (a *asked) isUndeliverable() bool {
 	return at != 0 && at >= a.r.Mark(MarkDeliverable, a.p)
 }
 
-// standsWithdrawn reports whether a withdrawal stands against the basis. Any later grant takes its place, for consent alone: whether
-// that grant is proven and confirmed is for rows 20 and 21.
+// standsWithdrawn reports whether a withdrawal stands against the basis. For consent alone any later grant takes its place, and given is
+// only what is later: whether that grant is proven and confirmed is for rows 20 and 21.
 func (a *asked) standsWithdrawn(b Basis) bool {
 	at := a.r.Mark(MarkWithdrawn, a.p)
 	if at == 0 {
 		return false
 	}
 	if b == BasisConsent {
-		return !a.isGiven() || a.c.Since <= at
+		return !a.isGiven()
 	}
 	return !a.isOverridden(at, b)
 }

@@ -46,6 +46,7 @@ purposes:
   delivery: {bases: [contract], necessary_for_contract: true}
   ledger: {bases: [legal_obligation], statute: Sec. 257 HGB}
   emergency: {bases: [vital_interest]}
+  archive: {bases: [public_task]}
   census: {bases: [public_task], overriding_grounds: the census act}
 `
 
@@ -222,6 +223,9 @@ func rowCases() []rowCase {
 		{"7", "objected, overriding grounds recorded", "analytics",
 			[]Event{objection(2, ObjectionUnclear, "analytics"), about(GroundsRecorded, 3, "analytics")}, Question{}, 0,
 			"LEGITIMATE_INTEREST legitimate_interest", 0},
+		{"7", "objected, grounds recorded that the policy doesn't name", "archive",
+			[]Event{objection(2, ObjectionUnclear, "archive"), about(GroundsRecorded, 3, "archive")}, Question{}, 0,
+			"OBJECTED public_task", 0},
 		{"7", "objected after the grounds", "census", []Event{about(GroundsRecorded, 2, "census"), objection(3, ObjectionUnclear, "census")},
 			Question{}, 0, "OBJECTED public_task", 0},
 		{"7", "objected at the instant of the grounds", "census",
