@@ -84,7 +84,10 @@ func (r Record) Consent(p *Permission) (c Consent) {
 		c.LastUsedAt = Time(r.fact(factLastUsed, p.ID))
 	}
 	if first, end := r.grantsOf(p.ID); first < end {
-		i := r.standing(p, first, end)
+		i := first
+		if end-first > 1 {
+			i = r.standing(p, first, end)
+		}
 		if g := r.grant(i); g.at > c.Since {
 			g.fill(&c)
 			if rare && i == first {

@@ -3,6 +3,8 @@ package consent
 const (
 	maxGrants    = 4 // of one permission that a record keeps
 	grantDemands = 5 // of a permission on a grant
+
+	permissionShift = timeBits + flagBits
 )
 
 // grantFlags are what a grant is known to have.
@@ -56,7 +58,7 @@ func confirmationDelay(code uint32) Time {
 
 func grantOf(first, second uint64) grant {
 	g := grant{
-		permission: NameID(first >> (timeBits + flagBits)),
+		permission: NameID(first >> permissionShift),
 		at:         Time(first>>flagBits) & MaxTime,
 		flags:      grantFlags(first & (1<<flagBits - 1)),
 		notice:     uint32(second >> 32),
@@ -68,7 +70,7 @@ func grantOf(first, second uint64) grant {
 }
 
 func (g grant) words() (first, second uint64) {
-	first = uint64(g.permission)<<(timeBits+flagBits) | uint64(g.at)<<flagBits | uint64(g.flags)
+	first = uint64(g.permission)<<permissionShift | uint64(g.at)<<flagBits | uint64(g.flags)
 	second = uint64(g.notice) << 32
 	if g.confirmedAt != 0 {
 		second |= uint64(confirmationCode(g.confirmedAt - g.at))
@@ -117,30 +119,26 @@ func (r Record) grant(i int) grant {
 // grantsOf returns the range of a permission's grants.
 func (r Record) grantsOf(permission NameID) (first, end int) {
 	n := r.grantCount()
+	if n == 0 {
+		return 0, 0
+	}
+	words := r[headerWords : headerWords+grantWords*n]
 	for end = n; first < end; {
-		if middle := (first + end) / 2; r.granted(middle) < permission {
+		if middle := (first + end) >> 1; words[grantWords*middle] < uint64(permission)<<permissionShift {
 			first = middle + 1
 		} else {
 			end = middle
 		}
 	}
-	for end < n && r.granted(end) == permission {
+	for end < n && words[grantWords*end]>>permissionShift == uint64(permission) {
 		end++
 	}
 	return first, end
 }
 
-// granted returns which permission a grant is of.
-func (r Record) granted(i int) NameID {
-	return NameID(r[headerWords+grantWords*i] >> (timeBits + flagBits))
-}
-
 // standing returns the place of the grant that counts for a permission: the one that meets most of what it demands, and of equals the
 // latest.
 func (r Record) standing(p *Permission, first, end int) int {
-	if end-first == 1 {
-		return first
-	}
 	restricted := r.RestrictedAt()
 	best, furthest := end-1, -1
 	for i := end - 1; i >= first; i-- {
