@@ -15,6 +15,7 @@ const (
 	maxNameID    = 1<<16 - 1
 	maxNameBytes = 64 // of a purpose or a channel
 	chunkNames   = 256
+	maxRun       = 512
 )
 
 // NameID stands for a name of a permission, a purpose or a channel in the records of one tenant. Zero is none.
@@ -33,8 +34,9 @@ const (
 // Names numbers what a tenant's events and policies ever named, in the order of first use. A number never changes its meaning. Names
 // are immutable: adding returns a new value, which shares all that it can with the old one. The nil *Names is empty.
 type Names struct {
-	chunks [][]name // full but for the last, so that adding copies that one alone
-	sorted []NameID // by kind and text
+	count  int
+	chunks [][]name   // by number; full but for the last, so that adding copies that one alone
+	runs   [][]NameID // by kind and text, cut into runs, so that adding copies one of them alone
 }
 
 // name is what a number stands for.
@@ -86,25 +88,29 @@ func ValidPermission(text string) error {
 
 // ID returns a name's number, or zero.
 func (n *Names) ID(kind NameKind, text string) NameID {
-	if n == nil {
+	if n.Len() == 0 {
 		return 0
 	}
-	at, found := n.search(kind, text)
+	run, at, found := n.search(kind, text)
 	if !found {
 		return 0
 	}
-	return n.sorted[at]
+	return n.runs[run][at]
 }
 
-// search returns where a name stands or belongs among the sorted ones.
-func (n *Names) search(kind NameKind, text string) (at int, found bool) {
-	return slices.BinarySearchFunc(n.sorted, text, func(id NameID, text string) int {
+// search returns the run that a name stands or belongs in, and where in it. There has to be a run.
+func (n *Names) search(kind NameKind, text string) (run, at int, found bool) {
+	compare := func(id NameID, text string) int {
 		have := n.at(id)
 		if c := cmp.Compare(have.kind, kind); c != 0 {
 			return c
 		}
 		return cmp.Compare(have.text, text)
-	})
+	}
+	run, _ = slices.BinarySearchFunc(n.runs, text, func(run []NameID, text string) int { return compare(run[len(run)-1], text) })
+	run = min(run, len(n.runs)-1)
+	at, found = slices.BinarySearchFunc(n.runs[run], text, compare)
+	return run, at, found
 }
 
 // at returns what a number that is given out stands for.
@@ -127,7 +133,7 @@ func (n *Names) Len() int {
 	if n == nil {
 		return 0
 	}
-	return len(n.sorted)
+	return n.count
 }
 
 // Parts returns the numbers of a permission's purpose and channel; the channel's is zero if it has none.
@@ -205,16 +211,30 @@ func (a *adding) give(fresh name) NameID {
 	if a.to == a.from {
 		a.to = a.from.grown()
 	}
-	n := a.to
-	at, _ := n.search(fresh.kind, fresh.text)
+	a.to.append(fresh)
+	return NameID(a.to.count)
+}
+
+// append numbers a name, in names that nobody else has yet.
+func (n *Names) append(fresh name) {
+	n.count++
+	id := NameID(n.count)
 	if last := len(n.chunks) - 1; last >= 0 && len(n.chunks[last]) < chunkNames {
 		n.chunks[last] = append(n.chunks[last], fresh)
 	} else {
 		n.chunks = append(n.chunks, []name{fresh})
 	}
-	id := NameID(len(n.sorted) + 1)
-	n.sorted = slices.Insert(n.sorted, at, id)
-	return id
+	if len(n.runs) == 0 {
+		n.runs = [][]NameID{{id}}
+		return
+	}
+	i, at, _ := n.search(fresh.kind, fresh.text)
+	run := slices.Insert(slices.Clone(n.runs[i]), at, id)
+	n.runs[i] = run
+	if half := len(run) / 2; len(run) > maxRun {
+		n.runs[i] = run[:half]
+		n.runs = slices.Insert(n.runs, i+1, run[half:])
+	}
 }
 
 // grown returns a copy to which names can be added without touching the original.
@@ -222,7 +242,7 @@ func (n *Names) grown() *Names {
 	if n == nil {
 		return &Names{}
 	}
-	grown := &Names{chunks: slices.Clone(n.chunks), sorted: slices.Clone(n.sorted)}
+	grown := &Names{count: n.count, chunks: slices.Clone(n.chunks), runs: slices.Clone(n.runs)}
 	if last := len(grown.chunks) - 1; last >= 0 {
 		grown.chunks[last] = slices.Clone(grown.chunks[last])
 	}
