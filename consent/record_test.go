@@ -93,10 +93,14 @@ func TestAttributes(t *testing.T) {
 	yes, no, country, none := true, false, "AT", ""
 	set := func(a Attributes) Event { return Event{Kind: AttributesSet, OccurredAt: 10, Attributes: a} }
 	c := foldContext(t)
-	r, _ := Fold(nil, set(Attributes{
+	everything := Attributes{
 		BirthDate: &Date{2011, 7, 24}, Country: &country, Relationship: RelationshipCustomer,
 		GuardianAuthorised: &yes, AddressFromSale: &yes, OptOutNoticeGiven: &no, ContractActive: &yes, Business: &yes,
-	}), c)
+	}
+	r, _ := Fold(nil, set(everything), c)
+	if diff := cmp.Diff(everything, r.Expand(c.Names).Attributes); diff != "" {
+		t.Errorf("attributes (-want +got):\n%s", diff)
+	}
 	if r.BirthDate() != (Date{2011, 7, 24}) || r.Country() != [2]byte{'A', 'T'} || r.Relationship() != RelationshipCustomer ||
 		!r.GuardianAuthorised() || !r.AddressFromSale() || r.OptOutNoticeGiven() || !r.ContractActive() || !r.Business() {
 		t.Errorf("recorded: %+v", r.Expand(c.Names).Attributes)
@@ -114,6 +118,16 @@ func TestAttributes(t *testing.T) {
 	change.OccurredAt = 30
 	if _, effect := Fold(r, change, c); effect != Unchanged {
 		t.Errorf("the same attributes again have effect %d", effect)
+	}
+}
+
+func TestForgottenAttributesTakeNoRoom(t *testing.T) {
+	country, none := "AT", ""
+	c := foldContext(t)
+	r, _ := Fold(nil, Event{Kind: AttributesSet, OccurredAt: 10, Attributes: Attributes{Country: &country}}, c)
+	r, effect := Fold(r, Event{Kind: AttributesSet, OccurredAt: 20, Attributes: Attributes{Country: &none}}, c)
+	if effect != Applied || len(r) != headerWords {
+		t.Errorf("effect %d, and a record of %d words", effect, len(r))
 	}
 }
 
