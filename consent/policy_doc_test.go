@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var fence = regexp.MustCompile("(?ms)^```(yaml|yaml refused|text)\n(.*?)^```$")
+var fence = regexp.MustCompile("(?ms)^```(yaml|yaml refused|text)\n(.*?)\n```$")
 
 // TestPolicyDocument reads every example of the reference. One that is refused is followed by its faults.
 func TestPolicyDocument(t *testing.T) {
