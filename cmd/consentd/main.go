@@ -1,0 +1,25 @@
+// Consentd is the replica that answers and records, and the command line that talks to it.
+//
+// Serve runs a replica. Every other command is a client: it speaks gRPC, knows no rule of the law, and prints what the server says.
+// Data goes to standard output and messages to standard error, so that both can be redirected. DESIGN.md says how it is put together.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(runProcess())
+}
+
+// runProcess runs the command line with what the operating system gives. The first signal asks the command to end in good order; from
+// then on signals have their usual effect, so that a second one ends the process at once.
+func runProcess() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	return run(ctx, os.Args[1:], process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ})
+}
