@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/consentd/consentd/consent"
 
@@ -31,7 +32,8 @@ type entry struct {
 	tenants    map[string]*consent.Tenant // those that changed
 	nextTenant uint32
 	policies   map[policyRef]consent.PolicyVersion
-	outcomes   map[consent.RequestID]outcome
+	outcomes   []executed
+	executed   map[consent.RequestID]int // where in outcomes
 	subjects   map[Key]*subject
 	nextDue    consent.Time
 
@@ -42,14 +44,16 @@ type entry struct {
 	buffer     Buffer
 }
 
-func newEntry(st *state, index uint64, stamp consent.Time) *entry {
+// newEntry returns the work on an entry of so many commands.
+func newEntry(st *state, index uint64, stamp consent.Time, commands int) *entry {
 	e := &entry{
 		state: st, index: index, stamp: stamp, meta: st.meta, nextDue: st.nextDue,
 		tenants:    map[string]*consent.Tenant{},
 		nextTenant: uint32(len(st.tenants()) + 1),
 		policies:   map[policyRef]consent.PolicyVersion{},
-		outcomes:   map[consent.RequestID]outcome{},
-		subjects:   map[Key]*subject{},
+		outcomes:   make([]executed, 0, commands),
+		executed:   make(map[consent.RequestID]int, commands),
+		subjects:   make(map[Key]*subject, commands),
 	}
 	e.meta.applied, e.meta.stamp = index, stamp
 	e.meta.horizon = max(e.meta.horizon, horizonAt(stamp))
@@ -98,25 +102,21 @@ func (e *entry) applyTermStart(t *TermStart) Result {
 
 // applyWrite writes events, unless the same request has written them before.
 func (e *entry) applyWrite(w *WriteCommand, payload payloadHash) Result {
-	first, err := e.repeated(w.RequestID, payload)
+	o, found, err := e.repeated(w.RequestID, payload)
+	if err == nil && !found {
+		o.effects, err = e.write(w)
+		o.payload = payload
+	}
 	if err != nil {
 		return e.refuse(err)
 	}
-	if first == nil {
-		effects, err := e.write(w)
-		if err != nil {
-			return e.refuse(err)
-		}
-		e.remember(w.RequestID, outcome{payload: payload, effects: effects})
-		return Result{Revision: e.revision(), Stamp: e.stamp, Effects: effects}
+	if !found {
+		o = e.remember(w.RequestID, o)
 	}
-	return Result{
-		Revision: consent.Revision{Epoch: e.meta.epoch, Index: first.index}, Stamp: first.stamp,
-		Effects: first.effects,
-	}
+	return Result{Revision: consent.Revision{Epoch: e.meta.epoch, Index: o.index}, Stamp: o.stamp, Effects: o.effects}
 }
 
-// write folds events into their subjects, all or none. What can be wrong with them is looked at first.
+// write folds events into their subjects, all or none: what can be wrong with them is looked at first. It gives the events their times.
 func (e *entry) write(w *WriteCommand) ([]consent.Effect, error) {
 	tenant, err := e.named(w)
 	if err != nil {
@@ -124,8 +124,7 @@ func (e *entry) write(w *WriteCommand) ([]consent.Effect, error) {
 	}
 	effects := make([]consent.Effect, len(w.Events))
 	for i := range w.Events {
-		key := w.Events[i].Key
-		effects[i] = e.fold(key, e.subject(key), w.Events[i].Event, &tenant)
+		effects[i] = e.fold(w.Events[i].Key, &w.Events[i].Event, &tenant)
 	}
 	return effects, nil
 }
@@ -227,7 +226,7 @@ func (s *Store) apply(index uint64, text []byte) ([]Result, error) {
 	if stamp > consent.MaxTime {
 		return nil, fmt.Errorf("%w: its stamp %d lies beyond the year 2248: set the leader's clock", ErrEntry, stamp)
 	}
-	e := newEntry(st, index, stamp)
+	e := newEntry(st, index, stamp, len(commands))
 	e.batch = st.ledger.db.NewBatch()
 	defer func() { _ = e.batch.Close() }() // it has no error to return once it is committed or given up
 	e.removeDue()
@@ -261,7 +260,8 @@ func (s *Store) Preview(w WriteCommand, stamp consent.Time) (Result, error) {
 		return Result{}, ErrClosed
 	}
 	st := s.state.Load()
-	e := newEntry(st, st.meta.applied+1, max(stamp, st.meta.stamp+1))
+	e := newEntry(st, st.meta.applied+1, max(stamp, st.meta.stamp+1), 1)
+	w.Events = slices.Clone(w.Events) // their times are the caller's to keep
 	effects, err := e.write(&w)
 	if e.err != nil || err != nil {
 		return Result{Err: err}, e.err

@@ -24,7 +24,7 @@ func (s *Store) History(key Key, page consent.HistoryPage) (events []consent.Rec
 				return errEnough
 			}
 			events = append(events, consent.RecordedEvent{
-				Event: e.event, Stamp: e.stamp, Index: e.index, Ordinal: e.ordinal, RetainedUntil: e.retainedUntil,
+				Event: *e.event, Stamp: e.stamp, Index: e.index, Ordinal: e.ordinal, RetainedUntil: e.retainedUntil,
 			})
 			return nil
 		})

@@ -20,13 +20,13 @@ func etag(version int64, document []byte) string {
 
 // applyPolicy makes a document the tenant's newest policy, unless it is already.
 func (e *entry) applyPolicy(c *PolicyCommand, payload payloadHash) Result {
-	first, err := e.repeated(c.RequestID, payload)
+	first, found, err := e.repeated(c.RequestID, payload)
 	if err != nil {
 		return e.refuse(err)
 	}
 	tenant := e.tenant(c.Tenant)
-	if first != nil {
-		return e.policyResult(tenant, *first)
+	if found {
+		return e.policyResult(tenant, first)
 	}
 	newest, err := e.newestPolicy(tenant)
 	if err == nil {
@@ -43,8 +43,7 @@ func (e *entry) applyPolicy(c *PolicyCommand, payload payloadHash) Result {
 	} else {
 		o.changed = true
 	}
-	e.remember(c.RequestID, o)
-	return e.policyResult(tenant, e.outcomes[c.RequestID])
+	return e.policyResult(tenant, e.remember(c.RequestID, o))
 }
 
 // checkETag returns ErrETag if the newest policy isn't the one that the new one is to follow.
@@ -183,9 +182,11 @@ func policyVersions(from pebble.Reader, tenant uint32, before int64, limit int, 
 		return nil, fmt.Errorf("%w: %w", ErrLedger, err)
 	}
 	for ok := iter.Last(); ok && len(versions) < limit && err == nil; ok = iter.Prev() {
+		var value []byte
 		var p consent.PolicyVersion
-		ref := policyRef{tenant, int64(binary.BigEndian.Uint64(iter.Key()[1+4:]))}
-		if p, err = decodePolicy(ref, bytes.Clone(iter.Value()), epoch); err == nil {
+		if value, err = iter.ValueAndErr(); err == nil {
+			ref := policyRef{tenant, int64(binary.BigEndian.Uint64(iter.Key()[1+4:]))}
+			p, err = decodePolicy(ref, bytes.Clone(value), epoch)
 			versions = append(versions, p)
 		}
 	}

@@ -142,56 +142,64 @@ func decodeOutcome(key, value []byte) (outcome, error) {
 	return o, nil
 }
 
-// repeated returns the outcome of the command that came with the request id before, or nil if none did. The error is the command's
+// repeated returns the outcome of the command that came with the request id before, and whether one did. The error is the command's
 // result.
-func (e *entry) repeated(id consent.RequestID, payload payloadHash) (*outcome, error) {
+func (e *entry) repeated(id consent.RequestID, payload payloadHash) (first outcome, found bool, err error) {
 	at, ok := requestTime(id)
 	switch {
 	case !ok:
-		return nil, ErrRequestID
+		return first, false, ErrRequestID
 	case at > e.stamp+requestWindow:
-		return nil, consent.ErrRequestFuture
+		return first, false, consent.ErrRequestFuture
 	case uint64(at)/second <= e.meta.horizon:
-		return nil, consent.ErrRequestExpired
+		return first, false, consent.ErrRequestExpired
 	}
-	first, found := e.outcomes[id]
-	if !found {
-		if !e.state.requests.has(id) {
-			return nil, nil
-		}
-		first = e.readOutcome(id)
+	if i, here := e.executed[id]; here {
+		first, found = e.outcomes[i].outcome, true
+	} else if e.state.requests.has(id) {
+		first, found = e.readOutcome(id), true
 	}
-	if first.payload != payload {
-		return nil, consent.ErrRequestReused
+	if found && first.payload != payload {
+		return first, false, consent.ErrRequestReused
 	}
-	return &first, nil
+	return first, found, nil
 }
 
 func (e *entry) readOutcome(id consent.RequestID) outcome {
-	key := requestKey(nil, id)
-	value, err := get(e.state.ledger.db, key)
+	e.key = requestKey(e.key[:0], id)
+	value, err := get(e.state.ledger.db, e.key)
 	if err != nil {
 		e.fail(err)
 		return outcome{}
 	}
-	first, err := decodeOutcome(key, value)
+	first, err := decodeOutcome(e.key, value)
 	e.fail(err)
 	return first
 }
 
-// remember keeps the outcome of a command.
-func (e *entry) remember(id consent.RequestID, o outcome) {
+// executed is what a request came to in the entry.
+type executed struct {
+	id consent.RequestID
+	outcome
+}
+
+// remember keeps the outcome of a command, and returns it with what is the same for the whole entry.
+func (e *entry) remember(id consent.RequestID, o outcome) outcome {
 	o.index, o.stamp = e.index, e.stamp
-	e.outcomes[id] = o
+	e.executed[id] = len(e.outcomes)
+	e.outcomes = append(e.outcomes, executed{id, o})
+	return o
 }
 
 // writeOutcomes makes room among the remembered ids, adds those of the entry, and writes both to the batch.
 func (e *entry) writeOutcomes() {
 	before := e.state.meta.horizon
 	known := e.state.requests
-	for id, o := range e.outcomes {
-		known.add(id)
-		e.set(requestKey(nil, id), appendOutcome(nil, &o))
+	for i := range e.outcomes {
+		o := &e.outcomes[i]
+		known.add(o.id)
+		e.key, e.value = requestKey(e.key[:0], o.id), appendOutcome(e.value[:0], &o.outcome)
+		e.set(e.key, e.value)
 	}
 	if e.meta.horizon > before {
 		known.forget(e.meta.horizon)

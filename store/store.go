@@ -137,18 +137,33 @@ func (s *Store) KeyCheck() ([16]byte, bool) {
 	return m.keyCheck, m.keyed
 }
 
-// Sync makes durable what is applied, and returns the index up to which that is.
+// Sync makes durable what is applied, and returns the index up to which that is. Entries are applied meanwhile.
 func (s *Store) Sync() (applied uint64, err error) {
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	if s.closed.Load() {
-		return 0, ErrClosed
+	l, applied, err := s.writeMeta()
+	if err != nil {
+		return 0, err
 	}
-	st := s.state.Load()
-	if err := st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.Sync); err != nil {
+	defer l.release()
+	// Pebble's log is in the order of the writes, so that syncing one syncs all before.
+	if err := l.db.LogData(nil, pebble.Sync); err != nil {
 		return 0, fmt.Errorf("syncing the ledger: %w", err)
 	}
-	return st.meta.applied, nil
+	return applied, nil
+}
+
+// writeMeta writes what the state stands at, which Advance doesn't, and returns its ledger, of which the caller is a user now.
+func (s *Store) writeMeta() (l *ledger, applied uint64, err error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	st, err := s.acquire()
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.NoSync); err != nil {
+		st.ledger.release()
+		return nil, 0, fmt.Errorf("writing the applied index: %w", err)
+	}
+	return st.ledger, st.meta.applied, nil
 }
 
 // reading calls f with the current state, whose ledger stays open meanwhile.

@@ -50,23 +50,24 @@ func (e *entry) load(key Key, s *subject) {
 	s.loaded = true
 }
 
-// fold takes one event into a subject.
-func (e *entry) fold(key Key, s *subject, event consent.Event, t *consent.Tenant) consent.Effect {
-	event = event.Clamped(e.stamp)
+// fold takes one event into a subject, and gives it the time that it can have.
+func (e *entry) fold(key Key, event *consent.Event, t *consent.Tenant) consent.Effect {
+	s := e.subject(key)
+	*event = event.Clamped(e.stamp)
 	in := consent.FoldContext{Tenant: t.Number, Names: t.Names, Index: e.index}
 	keep := true
 	var effect consent.Effect
 	if event.OccurredAt > s.record.Newest() {
-		s.record, effect = consent.Fold(s.record, event, in)
+		s.record, effect = consent.Fold(s.record, *event, in)
 	} else {
 		e.load(key, s)
-		s.record, effect, keep = consent.FoldLate(s.record, e.events(s.history), event, in)
+		s.record, effect, keep = consent.FoldLate(s.record, e.events(s.history), *event, in)
 	}
 	if keep {
 		s.add(recordedEvent{position: position{event.OccurredAt, e.index, e.ordinal}, stamp: e.stamp, event: event})
 		if event.Kind == consent.Erased {
 			e.load(key, s)
-			e.erase(s, event, t.Policy)
+			e.erase(s, *event, t.Policy)
 		}
 	}
 	e.ordinal++
@@ -77,7 +78,7 @@ func (e *entry) fold(key Key, s *subject, event consent.Event, t *consent.Tenant
 func (e *entry) events(history []recordedEvent) []consent.Event {
 	e.bare = e.bare[:0]
 	for i := range history {
-		e.bare = append(e.bare, history[i].event)
+		e.bare = append(e.bare, *history[i].event)
 	}
 	return e.bare
 }

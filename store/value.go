@@ -17,13 +17,13 @@ type recordedEvent struct {
 	position
 	stamp         consent.Time
 	retainedUntil consent.Time // not zero: an erasure left it as evidence, and it isn't folded any more
-	event         consent.Event
+	event         *consent.Event
 }
 
 func appendEventValue(dst []byte, e *recordedEvent) []byte {
 	dst = binary.AppendUvarint(append(dst, valueFormat), uint64(e.stamp))
 	dst = binary.AppendUvarint(dst, uint64(e.retainedUntil))
-	return consent.AppendEvent(dst, e.event)
+	return consent.AppendEvent(dst, *e.event)
 }
 
 func decodeEventValue(key, value []byte) (recordedEvent, error) {
@@ -34,8 +34,8 @@ func decodeEventValue(key, value []byte) (recordedEvent, error) {
 		in.err = fmt.Errorf("the key has %d bytes, not %d", len(key), eventKeyBytes)
 	}
 	if in.err == nil {
-		e.position = positionOf(key)
-		e.event, in.err = consent.DecodeEvent(in.rest)
+		e.position, e.event = positionOf(key), new(consent.Event)
+		*e.event, in.err = consent.DecodeEvent(in.rest)
 	}
 	if in.err != nil {
 		return e, fmt.Errorf("%w: the event %x: %w", ErrLedger, key, in.err)
