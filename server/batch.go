@@ -1,0 +1,141 @@
+package server
+
+import (
+	"context"
+
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+const (
+	maxQuestions = 10_000 // of one batch
+	// maxBatchAnswers bounds the reply, which a client takes 4 MiB of by default, and the memory that one call can ask for.
+	maxBatchAnswers = 100_000
+	// pollEvery is how many subjects are decided between two looks at the caller's context.
+	pollEvery = 256
+)
+
+// BatchCheck decides many questions from one view. An item that can't be answered has a status of its own.
+func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCheckRequest) (*consentv1.BatchCheckResponse, error) {
+	total, err := checkBatch(r)
+	if err != nil {
+		return nil, err
+	}
+	weight, err := s.gate.enterLarge(total)
+	if err != nil {
+		return nil, err
+	}
+	defer s.gate.leave(weight)
+	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
+	if err != nil {
+		return nil, err
+	}
+	b := batch{core: s.core, request: r, tenant: tenant, answers: newAnswers(total), items: make([]consentv1.BatchCheckItem, len(r.GetQuestions()))}
+	if err := b.decide(ctx); err != nil {
+		return nil, err
+	}
+	now := s.now()
+	age, fresh := view.Age(now)
+	if !fresh {
+		return nil, consent.ErrStale
+	}
+	b.answers.keepFor(now, view.Bound-age)
+	reply := &consentv1.BatchCheckResponse{
+		Items: b.list(), Revision: s.token(view.Revision), PolicyVersion: policyVersion(tenant), Age: new(durationpb.Duration),
+	}
+	setDuration(reply.Age, age)
+	return reply, nil
+}
+
+// checkBatch returns how many answers a batch asks for.
+func checkBatch(r *consentv1.BatchCheckRequest) (answers int, err error) {
+	if n := len(r.GetQuestions()); n == 0 || n > maxQuestions {
+		return 0, invalid("questions", "%d questions: ask 1 to %d", n, maxQuestions)
+	}
+	if n := len(r.GetPermissions()); n > maxPermissions {
+		return 0, invalid("permissions", "%d permissions: ask for up to %d", n, maxPermissions)
+	}
+	for _, q := range r.GetQuestions() {
+		if n := len(permissionsOf(r, q)); n <= maxPermissions {
+			answers += n
+		}
+	}
+	if answers > maxBatchAnswers {
+		return 0, invalid("questions", "%d answers asked for: ask for up to %d in one batch", answers, maxBatchAnswers)
+	}
+	return answers, nil
+}
+
+// permissionsOf returns what a question asks, or else its batch.
+func permissionsOf(r *consentv1.BatchCheckRequest, q *consentv1.CheckQuestion) []string {
+	if len(q.GetPermissions()) > 0 {
+		return q.GetPermissions()
+	}
+	return r.GetPermissions()
+}
+
+// batch is one batch being decided. Answers and items are each allocated in one piece.
+type batch struct {
+	*core
+	request *consentv1.BatchCheckRequest
+	tenant  *consent.Tenant
+	answers answers
+	used    int // answers given so far
+	items   []consentv1.BatchCheckItem
+}
+
+func (b *batch) decide(ctx context.Context) error {
+	buf := b.borrow()
+	defer b.giveBack(buf)
+	for i, q := range b.request.GetQuestions() {
+		if i%pollEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		results, err := b.answer(ctx, q, buf)
+		if err != nil {
+			b.items[i].Status = b.itemStatus(ctx, err)
+			continue
+		}
+		b.items[i].Results = results
+	}
+	return nil
+}
+
+func (b *batch) answer(ctx context.Context, q *consentv1.CheckQuestion, buf *consent.Buffer) ([]*consentv1.CheckResult, error) {
+	permissions := permissionsOf(b.request, q)
+	if err := checkPermissions(permissions); err != nil {
+		return nil, err
+	}
+	subjectType := q.GetSubjectType()
+	if subjectType == consentv1.SubjectType_SUBJECT_TYPE_UNSPECIFIED {
+		subjectType = b.request.GetSubjectType()
+	}
+	question, err := questionOf(subjectType, q.GetSimilarGoods() || b.request.GetSimilarGoods())
+	if err != nil {
+		return nil, err
+	}
+	subject, err := subjectOf(q.GetSubject(), b.tenant)
+	if err != nil {
+		return nil, err
+	}
+	record, err := b.state.Record(ctx, b.tenant, subject, buf)
+	if err != nil {
+		return nil, err
+	}
+	part := b.answers.part(b.used, len(permissions))
+	b.used += len(permissions)
+	part.decide(b.core, b.tenant, record, permissions, question, b.now())
+	return part.results, nil
+}
+
+func (b *batch) list() []*consentv1.BatchCheckItem { return pointers(b.items) }
+
+// pointers returns pointers to the elements of a slice, which is how messages hold messages.
+func pointers[T any](values []T) []*T {
+	list := make([]*T, len(values))
+	for i := range values {
+		list[i] = &values[i]
+	}
+	return list
+}

@@ -1,0 +1,104 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/consentd/consentd/consent"
+)
+
+// core is what the services share.
+type core struct {
+	state    State
+	records  Records
+	policies Policies
+	now      func() time.Time
+	log      *slog.Logger
+
+	decisions decisionCounts
+	gate      gate
+	buffers   sync.Pool
+	newest    atomic.Pointer[revisionToken]
+
+	drainOnce sync.Once
+	draining  chan struct{} // closed when open streams are to end
+	streams   sync.WaitGroup
+}
+
+func newCore(o Options) *core {
+	return &core{
+		state:    o.State,
+		records:  o.Records,
+		policies: o.Policies,
+		now:      o.Now,
+		log:      o.Logger,
+		gate:     gate{most: o.MaxInFlight},
+		buffers:  sync.Pool{New: func() any { return new(consent.Buffer) }},
+		draining: make(chan struct{}),
+	}
+}
+
+func (c *core) borrow() *consent.Buffer {
+	return c.buffers.Get().(*consent.Buffer) //nolint:errcheck // the pool holds nothing else
+}
+
+func (c *core) giveBack(buf *consent.Buffer) { c.buffers.Put(buf) }
+
+// revisionToken is a revision and its text.
+type revisionToken struct {
+	revision consent.Revision
+	text     string
+}
+
+// token returns the text of a revision. Most calls between two writes share it.
+func (c *core) token(r consent.Revision) string {
+	if t := c.newest.Load(); t != nil && t.revision == r {
+		return t.text
+	}
+	t := &revisionToken{r, r.String()}
+	c.newest.Store(t)
+	return t.text
+}
+
+// serveStream runs a stream's handler until it returns, or the server is told to stop. The handler may then be waiting for a message
+// that never comes: gRPC wakes it once this has returned, and Drain waits for that. A panic in it is this call's, not the process's.
+func (c *core) serveStream(ctx context.Context, handle func() error) error {
+	done := make(chan error, 1)
+	c.streams.Add(1)
+	go func() {
+		defer c.streams.Done()
+		done <- c.contain(ctx, handle)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-c.draining:
+		return errDraining
+	}
+}
+
+// contain runs f, and turns a panic into an error.
+func (c *core) contain(ctx context.Context, f func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = c.panicked(ctx, cause)
+		}
+	}()
+	return f()
+}
+
+// ended turns the end of a caller's messages into the end of the stream without an error.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// endStreams tells open streams to end. It may be called again.
+func (c *core) endStreams() { c.drainOnce.Do(func() { close(c.draining) }) }

@@ -1,0 +1,38 @@
+package server
+
+import (
+	"time"
+
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// followReady sets the health of the server as a whole, whose name is empty, and of every service.
+func (s *Server) followReady() {
+	state := healthpb.HealthCheckResponse_SERVING
+	if s.ready() != nil {
+		state = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	s.health.SetServingStatus("", state)
+	for name := range s.grpc.GetServiceInfo() {
+		s.health.SetServingStatus(name, state)
+	}
+}
+
+func (s *Server) keepFollowing() {
+	ticker := time.NewTicker(readyInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.followReady()
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// stopFollowing returns once health follows Ready no longer.
+func (s *Server) stopFollowing() {
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.following.Wait()
+}

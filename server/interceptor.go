@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"time"
+
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	// slow is how long a unary call may take before it is logged. Checks take microseconds, writes a disk's sync.
+	slow         = time.Second
+	maxStackDump = 64 << 10
+)
+
+// unaryInterceptor is all that stands before the handlers of unary calls, as one: the library's interceptor that reports calls, here to
+// the metrics, around the library's recovery around the handler. A chain of grpc.ChainUnaryInterceptor would cost a closure for each of
+// them on every call; this costs one.
+func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
+	reported := interceptors.UnaryServerInterceptor(m)
+	recovered := recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		return reported(ctx, request, info, func(ctx context.Context, request any) (any, error) {
+			if err := c.admit(request); err != nil {
+				return nil, wireError(err)
+			}
+			defer c.gate.leave(1)
+			reply, err := recovered(ctx, request, info, handler)
+			if err != nil {
+				return nil, c.told(ctx, info.FullMethod, err)
+			}
+			return reply, nil
+		})
+	}
+}
+
+// admit takes a place for a call, if it isn't too large.
+func (c *core) admit(request any) error {
+	if check, ok := request.(*consentv1.CheckRequest); ok {
+		if err := checkTooLarge(proto.Size(check)); err != nil {
+			return err
+		}
+	}
+	_, err := c.gate.enter()
+	return err
+}
+
+// streamInterceptor is the same for streams. What they do is admitted message by message.
+func (c *core) streamInterceptor(m *callMetrics) grpc.StreamServerInterceptor {
+	reported := interceptors.StreamServerInterceptor(m)
+	recovered := recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
+	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		return reported(service, stream, info, func(service any, stream grpc.ServerStream) error {
+			if err := recovered(service, stream, info, handler); err != nil {
+				return c.told(stream.Context(), info.FullMethod, err)
+			}
+			return nil
+		})
+	}
+}
+
+// told returns what the caller is told of an error, and logs what nobody foresaw.
+func (c *core) told(ctx context.Context, method string, err error) error {
+	s := statusOf(err)
+	if s.Code() == codes.Internal {
+		c.log.LogAttrs(ctx, slog.LevelError, "a call failed", slog.String("method", method), slog.Any("error", err))
+	}
+	return s.Err()
+}
+
+// itemStatus is the same for one item of many.
+func (c *core) itemStatus(ctx context.Context, err error) *statuspb.Status {
+	return status.Convert(c.told(ctx, "item", err)).Proto()
+}
+
+// panicked logs a panic with its stack, and returns what the caller is told. The process goes on: a call changes nothing in memory.
+func (c *core) panicked(ctx context.Context, cause any) error {
+	stack := make([]byte, maxStackDump)
+	stack = stack[:runtime.Stack(stack, false)]
+	c.log.LogAttrs(ctx, slog.LevelError, "a call panicked", slog.Any("cause", cause), slog.String("stack", string(stack)))
+	return errPanic
+}
+
+// logSlow logs a unary call that took too long.
+func (c *core) logSlow(method string, err error, took time.Duration) {
+	if took < slow {
+		return
+	}
+	c.log.LogAttrs(context.Background(), slog.LevelWarn, "a call was slow",
+		slog.String("method", method), slog.Duration("took", took), slog.String("code", status.Code(err).String()))
+}

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+)
+
+// readyInterval is how often health follows Ready.
+const readyInterval = 100 * time.Millisecond
+
+// Options say what a server answers from. State is required; without Records and Policies their services aren't there.
+type Options struct {
+	State    State
+	Records  Records
+	Policies Policies
+
+	Ready       func() error          // nil while calls can be answered; health follows it. None: always ready
+	Logger      *slog.Logger          // none: nothing is logged
+	Registerer  prometheus.Registerer // where metrics are registered. None: nowhere
+	Now         func() time.Time      // with a monotonic reading. None: time.Now
+	MaxInFlight int64                 // calls that run at once before more are shed; large ones get half. 0: 8192
+	Workers     uint32                // goroutines kept for calls, as in grpc.NumStreamWorkers. 0: one is started for each call
+}
+
+func (o *Options) setDefaults() {
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = defaultInFlight
+	}
+}
+
+// Server answers the contract's calls.
+type Server struct {
+	core    *core
+	grpc    *grpc.Server
+	health  *health.Server
+	metrics *callMetrics
+	ready   func() error
+
+	stop      chan struct{} // closed when health no longer follows Ready
+	stopOnce  sync.Once
+	following sync.WaitGroup
+}
+
+// New returns a server that doesn't listen yet. It returns an error if State is missing, or metrics can't be registered.
+func New(o Options) (*Server, error) {
+	if o.State == nil {
+		return nil, errors.New("server: Options.State is missing: give what checks are answered from")
+	}
+	o.setDefaults()
+	c := newCore(o)
+	metrics := newCallMetrics(c.logSlow)
+	options := append(wireLimits(),
+		grpc.UnaryInterceptor(c.unaryInterceptor(metrics)),
+		grpc.StreamInterceptor(c.streamInterceptor(metrics)),
+		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errUnimplemented }),
+		grpc.NumStreamWorkers(o.Workers),
+		grpc.WaitForHandlers(true),
+	)
+	s := &Server{
+		core: c, grpc: grpc.NewServer(options...), health: health.NewServer(), metrics: metrics, ready: o.Ready, stop: make(chan struct{}),
+	}
+	s.registerServices(o)
+	metrics.resolve(s.grpc.GetServiceInfo())
+	if o.Registerer != nil {
+		for _, collector := range append(metrics.collectors(), &c.decisions) {
+			if err := o.Registerer.Register(collector); err != nil {
+				return nil, fmt.Errorf("server: registering metrics: %w", err)
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s *Server) registerServices(o Options) {
+	consentv1.RegisterPermissionServiceServer(s.grpc, &permissionService{core: s.core})
+	if o.Records != nil {
+		consentv1.RegisterRecordServiceServer(s.grpc, &recordService{core: s.core})
+	}
+	if o.Policies != nil {
+		consentv1.RegisterPolicyServiceServer(s.grpc, &policyService{core: s.core})
+	}
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	s.followReady()
+}
+
+// Serve answers calls on all the listeners until Drain, and then returns nil; or until one of them fails, and returns its error after
+// closing the others. It closes the listeners. It may be called once.
+func (s *Server) Serve(listeners ...net.Listener) error {
+	if len(listeners) == 0 {
+		return errors.New("server: nothing to listen on: give at least one listener")
+	}
+	s.following.Go(s.keepFollowing)
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- s.grpc.Serve(l) }()
+	}
+	var first error
+	for range listeners {
+		if err := <-failed; err != nil && first == nil && !errors.Is(err, grpc.ErrServerStopped) {
+			first = err
+			s.grpc.Stop()
+		}
+	}
+	s.stopFollowing()
+	return first
+}
+
+// Drain stops the server gracefully: health says that it doesn't serve, no new connections or calls are taken, open streams are told to
+// end, and what runs finishes. It returns once nothing runs any more. When the context ends before that, connections are closed at once
+// and its error is returned.
+func (s *Server) Drain(ctx context.Context) error {
+	s.stopFollowing()
+	s.health.Shutdown()
+	s.core.endStreams()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.grpc.GracefulStop()
+		s.core.streams.Wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-done
+		return fmt.Errorf("server: not all calls finished in time: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func ask(id uint64, check *consentv1.CheckRequest) *consentv1.StreamCheckRequest {
+	return &consentv1.StreamCheckRequest{CorrelationId: id, Check: check}
+}
+
+func TestStreamCheck(t *testing.T) {
+	r := newRig(t)
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
+	full := &consentv1.CheckRequest{
+		Subject: anna, Permissions: []string{"crm_storage"},
+		Consistency: &consentv1.Consistency{Requirement: &consentv1.Consistency_FullyConsistent{FullyConsistent: true}},
+	}
+	questions := []*consentv1.StreamCheckRequest{
+		ask(0, good), ask(1, full), ask(2, &consentv1.CheckRequest{}), ask(3, nil), ask(4, good),
+		ask(5, &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}, Tenant: "nobody"}),
+	}
+	for _, q := range questions {
+		if err := stream.Send(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stream.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	answers := map[uint64]*consentv1.StreamCheckResponse{}
+	for range questions {
+		answer := must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+		answers[answer.GetCorrelationId()] = answer
+	}
+	if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("the stream ended with %v", err)
+	}
+	for _, id := range []uint64{0, 1, 4} {
+		if got := reasonOf(t, answers[id].GetCheck()); got != consentv1.Reason_REASON_NO_CONTRACT {
+			t.Errorf("answer %d: %v", id, got)
+		}
+	}
+	for _, id := range []uint64{2, 3} {
+		wantStatus(t, status.FromProto(answers[id].GetStatus()), codes.InvalidArgument, "INVALID_ARGUMENT")
+	}
+	wantStatus(t, status.FromProto(answers[5].GetStatus()), codes.NotFound, "UNKNOWN_TENANT")
+}
+
+// waitingState lets questions that ask for everything wait until it is released.
+type waitingState struct {
+	*memoryBackend
+	release chan struct{}
+}
+
+func (s waitingState) View(ctx context.Context, c consent.Consistency) (consent.View, error) {
+	if c.Full {
+		select {
+		case <-s.release:
+		case <-ctx.Done():
+			return consent.View{}, ctx.Err()
+		}
+	}
+	return s.memoryBackend.View(ctx, c)
+}
+
+// TestAnswersOvertake asks what has to wait first.
+func TestAnswersOvertake(t *testing.T) {
+	release := make(chan struct{})
+	r := newRig(t, func(o *Options) {
+		memory, _ := o.State.(*memoryBackend)
+		o.State = waitingState{memory, release}
+	})
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	full := &consentv1.Consistency{Requirement: &consentv1.Consistency_FullyConsistent{FullyConsistent: true}}
+	for id, consistency := range []*consentv1.Consistency{full, nil} {
+		q := ask(uint64(id), &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}, Consistency: consistency})
+		if err := stream.Send(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []uint64{1, 0} {
+		if answer := must[*consentv1.StreamCheckResponse](t)(stream.Recv()); answer.GetCorrelationId() != want {
+			t.Errorf("answer %d, want %d", answer.GetCorrelationId(), want)
+		}
+		if want == 1 {
+			close(release)
+		}
+	}
+}
+
+// TestPanicsAreOneCalls: the process and the stream go on, the log has the stack, the caller learns nothing of it.
+func TestPanicsAreOneCalls(t *testing.T) {
+	r := newRig(t)
+	blow := func(on bool) {
+		r.memory.failWith(func(call string) error {
+			if on && call != "View" {
+				panic("rotten bits")
+			}
+			return nil
+		})
+	}
+	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	next := func(id uint64) *consentv1.StreamCheckResponse {
+		if err := stream.Send(ask(id, good)); err != nil {
+			t.Fatal(err)
+		}
+		return must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+	}
+	blow(true)
+	_, err := r.permissions.Check(background(t), good)
+	wantError(t, err, codes.Internal, "INTERNAL")
+	wantStatus(t, status.FromProto(next(1).GetStatus()), codes.Internal, "INTERNAL")
+	_, err = segmentOnce(t, r, &consentv1.Segment{Permission: "crm_storage"}, packed(anna))
+	wantError(t, err, codes.Internal, "INTERNAL")
+	_, err = importAll(t, r, importStart(&consentv1.Import{}), importRows(1, 1, subjectGrant))
+	wantError(t, err, codes.Internal, "INTERNAL")
+	blow(false)
+	if next(2).GetCheck() == nil {
+		t.Error("the stream doesn't go on after a panic")
+	}
+	if _, err := r.permissions.Check(background(t), good); err != nil {
+		t.Errorf("the process doesn't go on after a panic: %v", err)
+	}
+	wantLog(t, r, "rotten bits", "goroutine", "a call panicked", "check.go")
+}
