@@ -154,6 +154,8 @@ func rowCases() []rowCase {
 			TimeOf(time.Date(2024, 3, 10, 0, 0, 0, 0, time.UTC)) - 1, "MINOR_PROTECTED none",
 			TimeOf(time.Date(2024, 3, 10, 0, 0, 0, 0, time.UTC))},
 		{"3", "erased", "delivery", []Event{set(1, contract), about(Erased, 2)}, Question{}, 0, "ERASED none", 0},
+		{"3", "erased, and off the suppression list", "delivery", []Event{set(1, contract), about(Erased, 2), about(Unsuppressed, 3)},
+			Question{}, 0, "ERASED none", 0},
 		{"3", "erased, a contract since", "delivery", []Event{about(Erased, 2), set(3, contract)}, Question{}, 0, "CONTRACT contract", 0},
 		{"3", "erased, an unproven grant since", "mixed", []Event{about(Erased, 2), yes(3, "mixed", noProof)}, Question{}, 0,
 			"ERASED none", 0},
@@ -333,46 +335,64 @@ func TestRowsOfImpossiblePolicies(t *testing.T) {
 	tests := []struct {
 		row, name, want string
 		permission      Permission
+		story           []Event // over everything
 	}{
 		{"2", "profiled ads from special categories", "SPECIAL_CATEGORY none", Permission{
 			ProfiledAdsOnline: true, SpecialCategory: true, Bases: []Basis{BasisVitalInterest},
-		}},
-		{"8", "no ground of Art. 9(2)", "SPECIAL_CATEGORY vital_interest", Permission{SpecialCategory: true, Bases: []Basis{BasisVitalInterest}}},
+		}, nil},
+		{"8", "no ground of Art. 9(2)", "SPECIAL_CATEGORY vital_interest", Permission{SpecialCategory: true, Bases: []Basis{BasisVitalInterest}}, nil},
 		{"9", "a significant decision out of interest", "AUTOMATED_DECISION legitimate_interest", Permission{
 			SignificantDecision: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"10", "cookies out of interest", "TERMINAL_CONSENT_REQUIRED legitimate_interest", Permission{
 			TerminalEquipment: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"10", "strictly necessary cookies", "LEGITIMATE_INTEREST legitimate_interest", Permission{
 			TerminalEquipment: true, StrictlyNecessary: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"13", "mail out of interest", "CHANNEL_CONSENT_REQUIRED legitimate_interest", Permission{
 			Kind: KindEmail, DirectMarketing: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"13", "push out of interest", "CHANNEL_CONSENT_REQUIRED legitimate_interest", Permission{
 			Kind: KindPush, DirectMarketing: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"14", "calls out of interest", "CHANNEL_CONSENT_REQUIRED legitimate_interest", Permission{
 			Kind: KindPhone, DirectMarketing: true, Assessment: "LIA", NoticeAtCollect: true, Bases: []Basis{BasisLegitimateInterest},
-		}},
+		}, nil},
 		{"14", "calls to existing customers", "CHANNEL_CONSENT_REQUIRED existing_customer", Permission{
 			Kind: KindPhone, DirectMarketing: true, Bases: []Basis{BasisExistingCustomer},
-		}},
+		}, nil},
 		{"28", "letters to existing customers", "EXISTING_CUSTOMER_CONDITIONS existing_customer", Permission{
 			Kind: KindPost, Bases: []Basis{BasisExistingCustomer},
-		}},
-		{"36", "no basis", "NO_BASIS none", Permission{}},
-		{"36", "no statute", "NO_BASIS legal_obligation", Permission{Bases: []Basis{BasisLegalObligation}}},
-		{"36", "a basis of a later version", "NO_BASIS unknown", Permission{Bases: []Basis{42}}},
+		}, nil},
+		{"3", "erased, recorded since that there is no relationship", "ERASED none", Permission{
+			Assessment: "LIA", NoticeAtCollect: true, Relationships: 1 << RelationshipNone, Bases: []Basis{BasisLegitimateInterest},
+		}, []Event{about(Erased, 1), set(2, Attributes{Relationship: RelationshipNone})}},
+		{"3", "erased, an opt-out notice since", "EXISTING_CUSTOMER_CONDITIONS existing_customer", Permission{
+			Kind: KindEmail, Bases: []Basis{BasisExistingCustomer},
+		}, []Event{about(Erased, 1), set(2, Attributes{OptOutNoticeGiven: &sure})}},
+		{"7", "presumed consent, objected, grounds recorded", "OBJECTED presumed_consent", Permission{
+			Kind: KindPhone, OverridingGround: "fraud", Bases: []Basis{BasisPresumedConsent},
+		}, []Event{objection(1, ObjectionProcessing), about(GroundsRecorded, 2)}},
+		{"12", "profiling for marketing of who may be a minor, exempt from erasure", "MINOR_PROTECTED legitimate_interest", Permission{
+			ProfilingForMarketing: true, ErasureExemption: "legal_claims", Assessment: "LIA", NoticeAtCollect: true,
+			Bases: []Basis{BasisLegitimateInterest},
+		}, []Event{set(1, born(2010, 1, 1)), about(Erased, 2)}},
+		{"30", "an erasure forgot the relationship", "NO_RELATIONSHIP legitimate_interest", Permission{
+			ErasureExemption: "legal_claims", Assessment: "LIA", NoticeAtCollect: true, Relationships: 1 << RelationshipNone,
+			Bases: []Basis{BasisLegitimateInterest},
+		}, []Event{set(1, customer), about(Erased, 2)}},
+		{"36", "no basis", "NO_BASIS none", Permission{}, nil},
+		{"36", "no statute", "NO_BASIS legal_obligation", Permission{Bases: []Basis{BasisLegalObligation}}, nil},
+		{"36", "a basis of a later version", "NO_BASIS unknown", Permission{Bases: []Basis{42}}, nil},
 		{"36", "presumed consent without grounds", "NO_BASIS presumed_consent", Permission{
 			Kind: KindPhone, Bases: []Basis{BasisPresumedConsent},
-		}},
-		{"16", "consent after another basis", "NO_CONTRACT contract", Permission{Bases: []Basis{BasisContract, BasisConsent}}},
+		}, nil},
+		{"16", "consent after another basis", "NO_CONTRACT contract", Permission{Bases: []Basis{BasisContract, BasisConsent}}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.row+" "+tt.name, func(t *testing.T) {
-			d := Decide(&tt.permission, nil, business, onDay(1))
+			d := Decide(&tt.permission, FoldHistory(tt.story, FoldContext{}), business, onDay(30))
 			if got := d.Reason.String() + " " + d.Basis.String(); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
