@@ -247,7 +247,9 @@ func rowCases() []rowCase {
 		{"11", "15 in Austria", offer, []Event{
 			set(1, Attributes{BirthDate: &Date{2009, 1, 1}, Country: new("AT")}), yes(28, offer),
 		}, Question{}, 0, "CONSENT consent", onDay(33) + 1},
-		{"11", "16 by now, but not when it was given", "mixed", []Event{set(1, born(2008, 3, 20)), yes(2, "mixed")}, Question{}, 0,
+		{"11", "16 by now, but not when it was given", "mixed", []Event{
+			set(1, born(2008, 3, 20)), yes(2, "mixed"), set(3, contract),
+		}, Question{}, 0,
 			"MINOR_NO_GUARDIAN consent", 0},
 		{"12", "letters to a minor", "newsletter/post", []Event{
 			set(1, Attributes{BirthDate: &Date{2006, 12, 24}, Relationship: RelationshipCustomer}),
@@ -397,6 +399,14 @@ func TestRowsOfImpossiblePolicies(t *testing.T) {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestStateOfALaterVersion allows nothing.
+func TestStateOfALaterVersion(t *testing.T) {
+	a := asked{p: &Permission{Bases: []Basis{BasisConsent}}, c: Consent{State: StateInvalidated + 1}}
+	if w := a.ownRow(BasisConsent); w != rowNothing {
+		t.Errorf("row %s, want 36", w.number())
 	}
 }
 

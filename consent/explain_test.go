@@ -74,6 +74,12 @@ func TestExplainRemedies(t *testing.T) {
 		{"suppressed: asking is contact too", "offers/email", []Event{about(Suppressed, 1)}, Question{}, []string{
 			"4 none SUPPRESSED DONT_CONTACT", "15 consent NO_CONSENT DONT_CONTACT",
 		}},
+		{"suppressed, and the later yes expired", "offers/email", []Event{about(Suppressed, 1), yes(2, "offers/email")}, Question{}, []string{
+			"23 consent EXPIRED DONT_CONTACT", "24 consent DORMANT DONT_CONTACT",
+		}},
+		{"restricted: what else fails is listed too", "mixed", []Event{about(Restricted, 1), yes(2, "mixed")}, Question{}, []string{
+			"5 none RESTRICTED LIFT", "33 contract NO_CONTRACT RECORD_FACTS",
+		}},
 		{"expired, dormant, outdated", "offers/email", []Event{yes(1, "offers/email", func(e *Event) { e.Evidence.NoticeVersion = 1 })},
 			Question{}, []string{
 				"23 consent EXPIRED USE_ANOTHER_CHANNEL", "24 consent DORMANT USE_ANOTHER_CHANNEL",
