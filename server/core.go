@@ -65,15 +65,11 @@ func (c *core) token(r consent.Revision) string {
 	return t.text
 }
 
-// serveStream runs a stream's handler until it returns, or the server is told to stop. The handler may then be waiting for a message
-// that never comes: gRPC wakes it once this has returned, and Drain waits for that. A panic in it is this call's, not the process's.
-func (c *core) serveStream(ctx context.Context, handle func() error) error {
+// untilDrained runs a stream's handler until it returns, or the server is told to stop. The handler may then be waiting for a message
+// that never comes: gRPC wakes it once this has returned, and Drain waits for that.
+func (c *core) untilDrained(handle func() error) error {
 	done := make(chan error, 1)
-	c.streams.Add(1)
-	go func() {
-		defer c.streams.Done()
-		done <- c.contain(ctx, handle)
-	}()
+	c.streams.Go(func() { done <- handle() })
 	select {
 	case err := <-done:
 		return err
@@ -82,7 +78,7 @@ func (c *core) serveStream(ctx context.Context, handle func() error) error {
 	}
 }
 
-// contain runs f, and turns a panic into an error.
+// contain runs f, and turns a panic into an error. Goroutines of a handler need it: what guards handlers doesn't reach them.
 func (c *core) contain(ctx context.Context, f func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

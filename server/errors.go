@@ -187,14 +187,6 @@ func unknownPermission(name string) *statuspb.Status {
 	return statusOf(&unknownPermissionError{name}).Proto()
 }
 
-// wireError is what a handler returns to gRPC.
-func wireError(err error) error {
-	if err == nil {
-		return nil
-	}
-	return statusOf(err).Err()
-}
-
 // renamed names the field of an event as the request has it.
 func renamed(err error, fields map[string]string) error {
 	var event *consent.EventError

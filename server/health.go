@@ -31,8 +31,5 @@ func (s *Server) keepFollowing() {
 	}
 }
 
-// stopFollowing returns once health follows Ready no longer.
-func (s *Server) stopFollowing() {
-	s.stopOnce.Do(func() { close(s.stop) })
-	s.following.Wait()
-}
+// stopFollowing may be called again.
+func (s *Server) stopFollowing() { s.stopOnce.Do(func() { close(s.stop) }) }

@@ -25,20 +25,18 @@ type importStream = grpc.BidiStreamingServer[consentv1.ImportEventsRequest, cons
 // writes and starts them, one waits for the writes in order and answers. What the first is ahead of the last is bounded by the channels
 // between them, and so by what the state machine can take.
 func (s *recordService) ImportEvents(stream importStream) error {
-	return s.serveStream(stream.Context(), func() error {
-		i, err := s.newImport(stream)
-		if err != nil {
-			return ended(err)
-		}
-		group, ctx := errgroup.WithContext(stream.Context())
-		uploads, flight := make(chan *upload, waitingUploads), make(chan departure, maxInFlight)
-		group.Go(func() error { return s.contain(ctx, func() error { return i.read(ctx, uploads) }) })
-		group.Go(func() error { return s.contain(ctx, func() error { return i.pack(ctx, uploads, flight) }) })
-		group.Go(func() error { return s.contain(ctx, func() error { return i.answer(ctx, flight) }) })
-		err = group.Wait()
-		i.writes.Wait()
-		return err
-	})
+	i, err := s.newImport(stream)
+	if err != nil {
+		return ended(err)
+	}
+	group, ctx := errgroup.WithContext(stream.Context())
+	uploads, flight := make(chan *upload, waitingUploads), make(chan departure, maxInFlight)
+	group.Go(func() error { return s.contain(ctx, func() error { return i.read(ctx, uploads) }) })
+	group.Go(func() error { return s.contain(ctx, func() error { return i.pack(ctx, uploads, flight) }) })
+	group.Go(func() error { return s.contain(ctx, func() error { return i.answer(ctx, flight) }) })
+	err = group.Wait()
+	i.writes.Wait()
+	return err
 }
 
 // read turns messages into uploads until there are no more.

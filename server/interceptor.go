@@ -12,6 +12,7 @@ import (
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -30,10 +31,11 @@ func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
 	recovered := recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		return reported(ctx, request, info, func(ctx context.Context, request any) (any, error) {
-			if err := c.admit(request); err != nil {
-				return nil, wireError(err)
+			weight, err := c.admit(request)
+			if err != nil {
+				return nil, statusOf(err).Err()
 			}
-			defer c.gate.leave(1)
+			defer c.gate.leave(weight)
 			reply, err := recovered(ctx, request, info, handler)
 			if err != nil {
 				return nil, c.told(ctx, info.FullMethod, err)
@@ -43,24 +45,28 @@ func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
 	}
 }
 
-// admit takes a place for a call, if it isn't too large.
-func (c *core) admit(request any) error {
-	if check, ok := request.(*consentv1.CheckRequest); ok {
-		if err := checkTooLarge(proto.Size(check)); err != nil {
-			return err
+// admit takes a place for a call, if it isn't too large. Health is told also by a server that has none left.
+func (c *core) admit(request any) (weight int64, err error) {
+	switch request := request.(type) {
+	case *healthpb.HealthCheckRequest:
+		return 0, nil
+	case *consentv1.CheckRequest:
+		if err := checkTooLarge(proto.Size(request)); err != nil {
+			return 0, err
 		}
 	}
-	_, err := c.gate.enter()
-	return err
+	return c.gate.enter()
 }
 
-// streamInterceptor is the same for streams. What they do is admitted message by message.
+// streamInterceptor is the same for streams, those of health and reflection too: each would keep a drain waiting. What they do is
+// admitted message by message.
 func (c *core) streamInterceptor(m *callMetrics) grpc.StreamServerInterceptor {
 	reported := interceptors.StreamServerInterceptor(m)
 	recovered := recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		return reported(service, stream, info, func(service any, stream grpc.ServerStream) error {
-			if err := recovered(service, stream, info, handler); err != nil {
+			err := c.untilDrained(func() error { return recovered(service, stream, info, handler) })
+			if err != nil {
 				return c.told(stream.Context(), info.FullMethod, err)
 			}
 			return nil

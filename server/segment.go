@@ -15,29 +15,27 @@ type segmentStream = grpc.BidiStreamingServer[consentv1.CheckSegmentRequest, con
 
 // CheckSegment decides one permission for the subjects of each chunk.
 func (s *permissionService) CheckSegment(stream segmentStream) error {
-	return s.serveStream(stream.Context(), func() error {
-		first, err := stream.Recv()
+	first, err := stream.Recv()
+	if err != nil {
+		return ended(err)
+	}
+	segment, err := s.segmentOf(first)
+	if err != nil {
+		return err
+	}
+	for {
+		message, err := stream.Recv()
 		if err != nil {
 			return ended(err)
 		}
-		segment, err := s.segmentOf(first)
+		reply, err := segment.decide(stream.Context(), message)
 		if err != nil {
 			return err
 		}
-		for {
-			message, err := stream.Recv()
-			if err != nil {
-				return ended(err)
-			}
-			reply, err := segment.decide(stream.Context(), message)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(reply); err != nil {
-				return err
-			}
+		if err := stream.Send(reply); err != nil {
+			return err
 		}
-	})
+	}
 }
 
 // segment is what is asked of every subject.

@@ -57,9 +57,8 @@ type Server struct {
 	metrics *callMetrics
 	ready   func() error
 
-	stop      chan struct{} // closed when health no longer follows Ready
-	stopOnce  sync.Once
-	following sync.WaitGroup
+	stop     chan struct{} // closed when health no longer follows Ready
+	stopOnce sync.Once
 }
 
 // New returns a server that doesn't listen yet. It returns an error if State is missing, or metrics can't be registered.
@@ -111,7 +110,11 @@ func (s *Server) Serve(listeners ...net.Listener) error {
 	if len(listeners) == 0 {
 		return errors.New("server: nothing to listen on: give at least one listener")
 	}
-	s.following.Go(s.keepFollowing)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		s.keepFollowing()
+	}()
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { failed <- s.grpc.Serve(l) }()
@@ -124,6 +127,7 @@ func (s *Server) Serve(listeners ...net.Listener) error {
 		}
 	}
 	s.stopFollowing()
+	<-followed
 	return first
 }
 

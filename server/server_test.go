@@ -129,6 +129,7 @@ func TestDrainEndsStreamsAndFinishesCalls(t *testing.T) {
 	checks := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
 	segment := must[consentv1.PermissionService_CheckSegmentClient](t)(r.permissions.CheckSegment(background(t)))
 	imports := must[consentv1.RecordService_ImportEventsClient](t)(r.records.ImportEvents(background(t)))
+	health := must[healthpb.Health_WatchClient](t)(healthpb.NewHealthClient(r.conn).Watch(background(t), &healthpb.HealthCheckRequest{}))
 	if err := checks.Send(ask(1, &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}})); err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +152,13 @@ func TestDrainEndsStreamsAndFinishesCalls(t *testing.T) {
 		func() error { _, err := checks.Recv(); return err },
 		func() error { _, err := segment.Recv(); return err },
 		func() error { _, err := imports.Recv(); return err },
+		func() error {
+			for {
+				if _, err := health.Recv(); err != nil {
+					return err
+				}
+			}
+		},
 	} {
 		wantError(t, recv(), codes.Unavailable, "NOT_READY")
 	}
@@ -312,6 +320,9 @@ func TestShedding(t *testing.T) {
 	wantError(t, batch(), codes.ResourceExhausted, "OVERLOADED")
 	gate.running.Add(2)
 	wantError(t, check(), codes.ResourceExhausted, "OVERLOADED")
+	if _, err := healthpb.NewHealthClient(r.conn).Check(background(t), &healthpb.HealthCheckRequest{}); err != nil {
+		t.Errorf("health while all is taken: %v", err)
+	}
 	gate.running.Add(-4)
 	if err := errors.Join(check(), batch()); err != nil {
 		t.Errorf("after all have left: %v", err)

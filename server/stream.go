@@ -19,12 +19,10 @@ type checkStream = grpc.BidiStreamingServer[consentv1.StreamCheckRequest, consen
 // takes about a microsecond, less than handing it to another goroutine. One that may have to wait is answered beside, so that those
 // after it overtake it.
 func (s *permissionService) StreamCheck(stream checkStream) error {
-	return s.serveStream(stream.Context(), func() error {
-		a := answering{service: s, stream: stream, places: make(chan struct{}, maxWaiting)}
-		err := a.readAll()
-		a.waiting.Wait()
-		return errors.Join(ended(err), a.failed())
-	})
+	a := answering{service: s, stream: stream, places: make(chan struct{}, maxWaiting)}
+	err := a.readAll()
+	a.waiting.Wait()
+	return errors.Join(ended(err), a.failed())
 }
 
 // answering is one stream of checks. The library batches what is sent on a connection, so each answer is sent as it comes.
