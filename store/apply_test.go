@@ -144,7 +144,7 @@ func TestTooManyNames(t *testing.T) {
 		for ; n < all && len(e.Scope.Purposes) < 1<<12; n++ {
 			e.Scope.Purposes = append(e.Scope.Purposes, fmt.Sprintf("purpose_%d", n))
 		}
-		f.write(nthKey(1), e)
+		f.write(nthKey(uint64(n)), e)
 	}
 	results := f.apply(
 		f.command(nthKey(2), event(consent.Withdrawn, 0, "purpose_7"), granted(0, "one/more")),

@@ -13,7 +13,7 @@ import (
 // TestPowerLoss cuts the power at random moments while entries are applied. What the next start finds is the state at some index, whole,
 // and none that was synced is missing.
 func TestPowerLoss(t *testing.T) {
-	const losses = 20
+	const losses = 12
 	random := rand.New(rand.NewPCG(1, 2))
 	fs := vfs.NewCrashableMem()
 	f := newFeeder(t, openStore(t, Options{FS: fs, Dir: "dir"}))

@@ -223,7 +223,7 @@ func TestEachStopsWhenTold(t *testing.T) {
 // adds subjects to the same shards, so that tables are.
 func TestReadersSeeWholeRecords(t *testing.T) {
 	m := newTestMemory(t)
-	const subjects, puts = 8, 200_000
+	const subjects, puts = 8, 60_000
 	hot := func(i uint64) Key { return Key{i%2<<52 | mix(i)>>shardBits, mix(^i)} }
 	for i := range uint64(subjects) {
 		m.put(hot(i), versioned(hot(i), 0))
@@ -280,7 +280,7 @@ func checkEachWhole(t *testing.T, m *memory, atLeast int) {
 // another goroutine than put it: it must be that version or a later one.
 func TestReaderNeverMissesAcknowledgedPut(t *testing.T) {
 	m := newTestMemory(t)
-	const subjects, puts = 500, 100_000
+	const subjects, puts = 500, 40_000
 	key := func(version uint64) Key { return Key{3<<52 | mix(version%subjects)>>shardBits, version % subjects} }
 	var acknowledged atomic.Uint64
 	var readers sync.WaitGroup
@@ -419,7 +419,7 @@ func TestFootprint(t *testing.T) {
 	m := newTestMemory(t)
 	fixed := m.bytes() + chunkWords*8
 	words := make([]uint64, benchRecordWords)
-	for i := 1; i <= 400_000; i++ {
+	for i := 1; i <= 300_000; i++ {
 		m.put(nthKey(uint64(i)), words)
 		if i < 200_000 || i%10_000 != 0 {
 			continue

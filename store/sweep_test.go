@@ -11,7 +11,7 @@ import (
 // outgrown and moved too.
 func TestSweepKeepsRecords(t *testing.T) {
 	m := newTestMemory(t)
-	const subjects, puts = 10_000, 100_000
+	const subjects, puts = 10_000, 50_000
 	latest := make([]uint64, subjects)
 	put := func(subject, version uint64) {
 		m.put(nthKey(subject), versioned(nthKey(subject), version))
@@ -55,7 +55,7 @@ func checkSlack(t *testing.T, m *memory) {
 // and again, so that no dead block ever fits a live record.
 func TestSweepFollowsGrowingRecords(t *testing.T) {
 	m := newTestMemory(t)
-	const subjects = 10_000
+	const subjects = 5_000
 	words := make([]uint64, 40)
 	for length := 1; length <= len(words); length += 3 {
 		for i := range uint64(subjects) {
