@@ -66,3 +66,15 @@ func readFile(fs vfs.FS, path string) ([]byte, error) {
 	contents, err := io.ReadAll(f)
 	return contents, errors.Join(err, f.Close())
 }
+
+// fileWriter writes to a file as io.Writer promises to: a vfs.File may change the bytes that it is given.
+type fileWriter struct {
+	file  vfs.File
+	space []byte
+}
+
+// Write implements io.Writer.
+func (w *fileWriter) Write(p []byte) (int, error) {
+	w.space = append(w.space[:0], p...)
+	return w.file.Write(w.space)
+}

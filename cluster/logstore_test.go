@@ -253,7 +253,7 @@ func TestVerifyFindsHoles(t *testing.T) {
 
 // TestLogStoreSurvivesPowerLoss cuts the power hundreds of times, also in the middle of writes, and goes on with what the disk kept.
 func TestLogStoreSurvivesPowerLoss(t *testing.T) {
-	cycles := 300
+	cycles := 200
 	if testing.Short() {
 		cycles = 50
 	}

@@ -13,7 +13,7 @@ import (
 type sink struct {
 	store *snapshotStore
 	info  snapshotInfo
-	file  vfs.File // of a stream; nil until something is written
+	file  *fileWriter // of a stream; nil until something is written
 	done  bool
 }
 
@@ -23,10 +23,11 @@ func (s *sink) ID() string { return s.info.meta.ID }
 // Write takes a part of a stream from another replica.
 func (s *sink) Write(p []byte) (int, error) {
 	if s.file == nil {
-		var err error
-		if s.file, err = s.store.fs.Create(s.path()+temporarySuffix, vfs.WriteCategoryUnspecified); err != nil {
+		f, err := s.store.fs.Create(s.path()+temporarySuffix, vfs.WriteCategoryUnspecified)
+		if err != nil {
 			return 0, err
 		}
+		s.file = &fileWriter{file: f}
 	}
 	n, err := s.file.Write(p)
 	s.info.meta.Size += int64(n)
@@ -49,7 +50,7 @@ func (s *sink) Close() error {
 
 // finishStream makes the stream durable under its name.
 func (s *sink) finishStream() error {
-	if err := errors.Join(s.file.Sync(), s.file.Close()); err != nil {
+	if err := errors.Join(s.file.file.Sync(), s.file.file.Close()); err != nil {
 		return fmt.Errorf("writing snapshot %s: %w", s.ID(), err)
 	}
 	if err := s.store.fs.Rename(s.path()+temporarySuffix, s.path()); err != nil {
@@ -73,7 +74,7 @@ func (s *sink) Cancel() error {
 	if s.file == nil {
 		return nil
 	}
-	return errors.Join(s.file.Close(), s.store.fs.Remove(s.path()+temporarySuffix))
+	return errors.Join(s.file.file.Close(), s.store.fs.Remove(s.path()+temporarySuffix))
 }
 
 func (s *sink) path() string { return s.store.path(s.ID() + streamSuffix) }

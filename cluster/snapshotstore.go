@@ -145,7 +145,7 @@ func (ss *snapshotStore) materialise(info *snapshotInfo) (stream io.ReadCloser, 
 	if err != nil {
 		return nil, 0, err
 	}
-	covers, err := writeStream(ss.store, f)
+	covers, err := writeStream(ss.store, &fileWriter{file: f})
 	if err == nil && covers < info.covers {
 		err = fmt.Errorf("the state stands at %d, behind %d of its snapshot", covers, info.covers)
 	}

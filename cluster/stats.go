@@ -17,6 +17,11 @@ type Stats struct {
 	Proven bool          // a proof of freshness was ever given, and still counts unless it is too old
 	Age    time.Duration // of the last proof
 
+	Tenants     int
+	Subjects    int
+	RecordBytes int    // of memory, for records and their index
+	LedgerBytes uint64 // of disk
+
 	Waiting     int    // commands that wait to be proposed
 	Entries     uint64 // proposed since the start
 	Commands    uint64 // in those entries
@@ -25,9 +30,11 @@ type Stats struct {
 
 // Stats returns the node's figures.
 func (n *Node) Stats() Stats {
+	held := n.store.Stats()
 	s := Stats{
 		NodeID: n.dir.nodeID, State: n.raft.State().String(), Term: n.raft.CurrentTerm(),
-		Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: n.store.Applied(),
+		Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: held.Applied,
+		Tenants: held.Tenants, Subjects: held.Subjects, RecordBytes: held.RecordBytes, LedgerBytes: held.DiskBytes,
 		Waiting: len(n.writes.queue), Entries: n.writes.entries.Load(), Commands: n.writes.commands.Load(),
 		StorageFull: n.space.full.Load(),
 	}
