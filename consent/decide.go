@@ -38,12 +38,17 @@ type asked struct {
 	c   Consent
 
 	quiet  bool // nothing is recorded that rows 3 to 7 look for
+	no     refusals
 	closed row  // of rows 4 to 6, the first that a later yes overrides: it denies every basis but consent
 	next   Time // the earliest instant at which a row asked so far answers differently
 }
 
 func newAsked(p *Permission, r Record, q Question, now Time) asked {
-	return asked{p: p, r: r, q: q, now: now, c: r.Consent(p), quiet: r.isQuiet()}
+	a := asked{p: p, r: r, q: q, now: now, c: r.Consent(p), quiet: r.isQuiet()}
+	if !a.quiet {
+		a.no = refusalsOf(r, p)
+	}
+	return a
 }
 
 // onceRow returns the first of the rows asked once that matches, or rowNone.

@@ -86,28 +86,33 @@ func (a *asked) isUndeliverable() bool {
 	return at != 0 && at >= a.r.Mark(MarkDeliverable, a.p)
 }
 
+// refusals are the latest "no"s on the permission itself, zero for none: what row 7 asks of every basis.
+type refusals struct {
+	withdrawn, refused, objected Time
+}
+
+func refusalsOf(r Record, p *Permission) refusals {
+	n := refusals{r.Mark(MarkWithdrawn, p), r.Mark(MarkRefused, p), r.Mark(MarkObjectedProcessing, p)}
+	if n.objected < r.Mark(MarkLiftedProcessing, p) {
+		n.objected = 0
+	}
+	return n
+}
+
 // standsWithdrawn reports whether a withdrawal stands against the basis. For consent alone any later grant takes its place, and given is
 // only what is later: whether that grant is proven and confirmed is for rows 20 and 21.
 func (a *asked) standsWithdrawn(b Basis) bool {
-	at := a.r.Mark(MarkWithdrawn, a.p)
-	if at == 0 {
-		return false
-	}
 	if b == BasisConsent {
-		return !a.isGiven()
+		return a.no.withdrawn != 0 && !a.isGiven()
 	}
-	return !a.isOverridden(at, b)
+	return a.stands(a.no.withdrawn, b)
 }
 
-func (a *asked) standsRefused(b Basis) bool {
-	at := a.r.Mark(MarkRefused, a.p)
-	return at != 0 && !a.isOverridden(at, b)
-}
+func (a *asked) standsRefused(b Basis) bool { return a.stands(a.no.refused, b) }
 
-func (a *asked) standsObjected(b Basis) bool {
-	at := a.r.Mark(MarkObjectedProcessing, a.p)
-	return at != 0 && at >= a.r.Mark(MarkLiftedProcessing, a.p) && !a.isOverridden(at, b)
-}
+func (a *asked) standsObjected(b Basis) bool { return a.stands(a.no.objected, b) }
+
+func (a *asked) stands(no Time, b Basis) bool { return no != 0 && !a.isOverridden(no, b) }
 
 // isOverridden reports whether something newer overrides a "no" on the permission itself: a later yes, or for legitimate interest and
 // public task overriding grounds that the policy names and the record holds (Art. 21(1) GDPR).

@@ -402,6 +402,20 @@ func TestRowsOfImpossiblePolicies(t *testing.T) {
 	}
 }
 
+// TestKindsOfRow13 are electronic mail, of which only push is open to the policy.
+func TestKindsOfRow13(t *testing.T) {
+	mail := []Kind{KindEmail, KindSMS, KindMessenger, KindFax, KindAutocall, KindPush}
+	for kind := KindNone; int(kind) < len(kindNames); kind++ {
+		for _, noMail := range []bool{false, true} {
+			p := Permission{Kind: kind, DirectMarketing: true, PushIsNoMail: noMail, Bases: []Basis{BasisVitalInterest}}
+			want := slices.Contains(mail, kind) && (kind != KindPush || !noMail) || kind == KindPhone
+			if got := Decide(&p, nil, Question{}, onDay(1)).Reason == ReasonChannelConsentRequired; got != want {
+				t.Errorf("%v, push no mail %t: consent required %t, want %t", kind, noMail, got, want)
+			}
+		}
+	}
+}
+
 // TestStateOfALaterVersion allows nothing.
 func TestStateOfALaterVersion(t *testing.T) {
 	a := asked{p: &Permission{Bases: []Basis{BasisConsent}}, c: Consent{State: StateInvalidated + 1}}
