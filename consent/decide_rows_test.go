@@ -384,6 +384,7 @@ func TestRowsOfImpossiblePolicies(t *testing.T) {
 			ErasureExemption: "legal_claims", Assessment: "LIA", NoticeAtCollect: true, Relationships: 1 << RelationshipNone,
 			Bases: []Basis{BasisLegitimateInterest},
 		}, []Event{set(1, customer), about(Erased, 2)}},
+		{"33", "a contract that doesn't need it", "NO_CONTRACT contract", Permission{Bases: []Basis{BasisContract}}, []Event{set(1, contract)}},
 		{"36", "no basis", "NO_BASIS none", Permission{}, nil},
 		{"36", "no statute", "NO_BASIS legal_obligation", Permission{Bases: []Basis{BasisLegalObligation}}, nil},
 		{"36", "a basis of a later version", "NO_BASIS unknown", Permission{Bases: []Basis{42}}, nil},
@@ -412,6 +413,18 @@ func TestKindsOfRow13(t *testing.T) {
 			if got := Decide(&p, nil, Question{}, onDay(1)).Reason == ReasonChannelConsentRequired; got != want {
 				t.Errorf("%v, push no mail %t: consent required %t, want %t", kind, noMail, got, want)
 			}
+		}
+	}
+}
+
+// TestDefaultAgeOfConsent is that of Art. 8(1) GDPR, where a permission built by hand says none.
+func TestDefaultAgeOfConsent(t *testing.T) {
+	p := genBound("crm")
+	p.Bases = []Basis{BasisConsent}
+	for birth, want := range map[Date]Reason{{2008, 3, 3}: ReasonConsent, {2008, 3, 4}: ReasonMinorNoGuardian} {
+		r := FoldHistory([]Event{set(1, born(birth.Year, birth.Month, birth.Day)), yes(2, "crm")}, genContext)
+		if d := Decide(p, r, Question{}, onDay(30)); d.Reason != want {
+			t.Errorf("born %v: %v, want %v", birth, d.Reason, want)
 		}
 	}
 }
