@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -130,6 +131,29 @@ func TestStaleAtTheEnd(t *testing.T) {
 	wantError(t, err, codes.Unavailable, "STALE")
 	_, err = segmentOnce(t, r, &consentv1.Segment{Permission: "crm_storage"}, &consentv1.SubjectList{Ids: []string{anna}})
 	wantError(t, err, codes.Unavailable, "STALE")
+}
+
+// TestTheClockIsReadLast lets the bound pass while the record is read: the view was fresh before, and the answer must not be given.
+func TestTheClockIsReadLast(t *testing.T) {
+	start := time.Now()
+	var passed atomic.Int64
+	r := newRig(t, func(o *Options) { o.Now = func() time.Time { return start.Add(time.Duration(passed.Load())) } })
+	r.memory.mu.Lock()
+	r.memory.freshAsOf = func() time.Time { return start }
+	r.memory.mu.Unlock()
+	r.memory.failWith(func(call string) error {
+		if call == "Record" {
+			passed.Store(int64(r.memory.bound))
+		}
+		return nil
+	})
+	for name, call := range everyCall(r, "", anna, "recommendations/web", nil) {
+		switch name {
+		case "Check", "BatchCheck", "CheckSegment", "Explain", "GetRecord":
+			passed.Store(0)
+			wantError(t, call(background(t)), codes.Unavailable, "STALE")
+		}
+	}
 }
 
 func TestConsistencyReachesTheBackend(t *testing.T) {

@@ -296,6 +296,31 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// TestStreamsOfAConnectionAreBounded: one more waits until another has ended.
+func TestStreamsOfAConnectionAreBounded(t *testing.T) {
+	r := newRig(t)
+	good := ask(1, &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}})
+	var last consentv1.PermissionService_StreamCheckClient
+	for range maxStreams {
+		last = must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+		if err := last.Send(good); err != nil {
+			t.Fatal(err)
+		}
+		must[*consentv1.StreamCheckResponse](t)(last.Recv())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := r.permissions.Check(ctx, good.GetCheck()); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("one stream too many: %v", err)
+	}
+	if err := last.CloseSend(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.permissions.Check(background(t), good.GetCheck()); err != nil {
+		t.Errorf("after one has ended: %v", err)
+	}
+}
+
 // TestShedding fills the places: large calls are refused first, single checks when all are taken.
 func TestShedding(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.MaxInFlight = 4 })
