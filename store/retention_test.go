@@ -85,6 +85,7 @@ func TestLateEventsAfterAnErasure(t *testing.T) {
 	f.write(nthKey(1), granted(at, phone))
 	f.write(nthKey(1), event(consent.Erased, at+5))
 	checkEffects(t, f.write(nthKey(1), granted(at+1, "newsletter/email")), consent.Superseded)
+	checkEffects(t, f.write(nthKey(1), granted(at, phone)), consent.Superseded) // as if the evidence weren't there
 	checkEffects(t, f.write(nthKey(1), event(consent.Withdrawn, at+2, "newsletter/email")), consent.Applied)
 	p := f.store.Head().Tenants[testTenant].Policy.Permission(phone)
 	if got := f.record(nthKey(1)).Consent(p).State; got == consent.StateGiven {
