@@ -380,6 +380,9 @@ func TestRowsOfImpossiblePolicies(t *testing.T) {
 			ProfilingForMarketing: true, ErasureExemption: "legal_claims", Assessment: "LIA", NoticeAtCollect: true,
 			Bases: []Basis{BasisLegitimateInterest},
 		}, []Event{set(1, born(2010, 1, 1)), about(Erased, 2)}},
+		{"29", "an assessment, but no notice", "INTEREST_UNDOCUMENTED legitimate_interest", Permission{
+			Assessment: "LIA", Bases: []Basis{BasisLegitimateInterest},
+		}, nil},
 		{"30", "an erasure forgot the relationship", "NO_RELATIONSHIP legitimate_interest", Permission{
 			ErasureExemption: "legal_claims", Assessment: "LIA", NoticeAtCollect: true, Relationships: 1 << RelationshipNone,
 			Bases: []Basis{BasisLegitimateInterest},
