@@ -20,11 +20,11 @@ func newFailure(log *slog.Logger, stop func()) *failure {
 
 // report takes a fault. Those after the first are only logged.
 func (f *failure) report(err error) {
-	f.log.Error("this replica can't go on", "error", err)
 	if f.first.CompareAndSwap(nil, &err) {
 		f.stop()
 		f.told <- err
 	}
+	f.log.Error("this replica can't go on", "error", err) // last: where a disk hangs, the log may lie on it
 }
 
 // err returns the first fault, or nil.

@@ -39,7 +39,7 @@ func (f *fsm) Apply(l *raft.Log) any {
 	}
 	results, err := f.store.Apply(l.Index, l.Data)
 	if err != nil {
-		return f.stopAt(fmt.Errorf("log entry %d: %w", l.Index, err))
+		return f.stopAt(err) // it names the index
 	}
 	return results
 }

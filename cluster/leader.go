@@ -68,6 +68,7 @@ func (l *leader) start(notice int, started chan<- termStart, stop <-chan struct{
 
 func (l *leader) propose() (term uint64, err error) {
 	if term, err = l.term(); err != nil {
+		l.report(fmt.Errorf("reading Raft's term: %w", err))
 		return 0, err
 	}
 	start := &store.TermStart{Term: term, CheckValue: l.check, Epoch: randomEpoch()}

@@ -82,7 +82,7 @@ func (n *Node) open(ctx context.Context) error {
 func (n *Node) openDisk() (err error) {
 	fs, unwatch := watchDisk(n.options.FS, n.options.DiskStall, n.failure.report)
 	n.onClose(unwatch)
-	if n.dir, err = openDataDir(fs, n.options.DataDir, n.options.NodeID); err != nil {
+	if n.dir, err = openDataDir(manifestFS{fs}, n.options.DataDir, n.options.NodeID); err != nil {
 		return err
 	}
 	n.onClose(n.dir.Close)

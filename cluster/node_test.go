@@ -312,7 +312,7 @@ func TestUnreadableEntryStops(t *testing.T) {
 	if err := n.raft.Snapshot().Error(); err == nil {
 		t.Error("a snapshot was taken past the entry")
 	}
-	wantFailure(t, n, "log entry "+uintText(future.Index()))
+	wantFailure(t, n, "index "+uintText(future.Index()))
 	closeNode(t, n)
 
 	// The next start meets the entry again, and says so again.
@@ -321,7 +321,7 @@ func TestUnreadableEntryStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeNode(t, again)
-	wantFailure(t, again, "log entry "+uintText(future.Index()))
+	wantFailure(t, again, "index "+uintText(future.Index()))
 }
 
 func TestDamagedLogEntryStopsTheStart(t *testing.T) {

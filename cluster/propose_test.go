@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -329,11 +330,11 @@ func TestWritersShareEntries(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	for _, writers := range []int{1, 16, 256} {
+	for _, writers := range []int{2, 16, 256} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
 			n := openNode(b, Options{DataDir: filepath.Join(b.TempDir(), "data"), FS: vfs.Default, tuning: quick})
 			before := n.Stats()
-			b.SetParallelism((writers + 1) / 2)
+			b.SetParallelism(max(1, writers/runtime.GOMAXPROCS(0)))
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
