@@ -1,0 +1,111 @@
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/uuid"
+
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+)
+
+func newRequestID() consent.RequestID { return consent.RequestID(uuid.Must(uuid.NewV7())) }
+
+// BenchmarkCheck measures Check beside a handler that decodes the same and does nothing, in one run: over memory alone, and over a unix
+// socket. Client and server share the machine's processors.
+func BenchmarkCheck(b *testing.B) {
+	for _, transport := range transports {
+		for _, callers := range []int{1, 64} {
+			for _, kind := range []struct {
+				name  string
+				start func(testing.TB, string) service
+			}{{"empty", startEmpty}, {"check", startReplica}} {
+				b.Run(fmt.Sprintf("%s/%d/%s", transport, callers, kind.name), func(b *testing.B) {
+					s := kind.start(b, transport)
+					s.run(b, callers)
+				})
+			}
+		}
+	}
+}
+
+// run has the callers share b.N checks, each of a random subject.
+func (s service) run(b *testing.B, callers int) {
+	b.Helper()
+	took := hdrhistogram.New(1, int64(time.Minute), 3)
+	var mu sync.Mutex
+	b.ReportAllocs()
+	b.SetParallelism(max(1, callers/runtime.GOMAXPROCS(0)))
+	b.ResetTimer()
+	ask := func(next func() bool) {
+		own := hdrhistogram.New(1, int64(time.Minute), 3)
+		for next() {
+			began := time.Now()
+			if err := s.check(s.ids[rand.IntN(len(s.ids))]); err != nil {
+				b.Error(err)
+				return
+			}
+			_ = own.RecordValue(int64(time.Since(began)))
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		took.Merge(own)
+	}
+	if callers == 1 {
+		ask(b.Loop)
+	} else {
+		b.RunParallel(func(pb *testing.PB) { ask(pb.Next) })
+	}
+	b.ReportMetric(float64(took.ValueAtPercentile(50))/1e3, "p50-µs")
+	b.ReportMetric(float64(took.ValueAtPercentile(99))/1e3, "p99-µs")
+}
+
+func (s service) check(id string) error {
+	reply, err := s.client.Check(context.Background(), &consentv1.CheckRequest{Subject: id, Permissions: []string{permission}})
+	if err != nil {
+		return err
+	}
+	if reply.GetResults()[0].GetAnswer() == nil {
+		return fmt.Errorf("%s: %v", permission, reply.GetResults()[0].GetStatus())
+	}
+	return nil
+}
+
+// TestCheckAllocates guards what a Check allocates, on client and server together, beyond an empty handler that decodes the same.
+func TestCheckAllocates(t *testing.T) {
+	const most = 8
+	empty := allocations(t, startEmpty(t, "memory"))
+	check := allocations(t, startReplica(t, "memory"))
+	t.Logf("an empty handler: %.1f allocations, Check: %.1f", empty, check)
+	if check > empty+most {
+		t.Errorf("a Check allocates %.1f times, an empty handler %.1f: want at most %d more", check, empty, most)
+	}
+}
+
+// allocations returns how many objects the process allocates for a check: the fewest of several rounds, because what runs beside it
+// allocates too.
+func allocations(t *testing.T, s service) float64 {
+	t.Helper()
+	const checks = 500
+	fewest := 0.0
+	for round := range 5 {
+		got := testing.AllocsPerRun(1, func() {
+			for n := range checks {
+				if err := s.check(s.ids[n]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}) / checks
+		if round == 0 || got < fewest {
+			fewest = got
+		}
+	}
+	return fewest
+}

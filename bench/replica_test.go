@@ -1,0 +1,194 @@
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/consentd/consentd/cluster"
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/server"
+)
+
+const (
+	tenant     = "default"
+	permission = "newsletter/email"
+	subjects   = 10_000
+)
+
+// transports are the ways between client and server that are measured.
+var transports = []string{"memory", "unix"}
+
+// service is a running PermissionService, ours or the empty one, and a client of it.
+type service struct {
+	client consentv1.PermissionServiceClient
+	ids    []string
+}
+
+// subjectID returns the id of the n-th subject. The even ones are allowed, the odd ones denied.
+func subjectID(n int) string { return fmt.Sprintf("subject%d@example.com", n) }
+
+// startReplica runs a replica with the example shop's policy and half of the subjects confirmed, behind the default interceptors.
+func startReplica(tb testing.TB, transport string) service {
+	tb.Helper()
+	quiet := slog.New(slog.DiscardHandler)
+	node, err := cluster.Open(tb.Context(), cluster.Options{DataDir: filepath.Join(tb.TempDir(), "data"), Logger: quiet})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := node.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	awaitReady(tb, node)
+	fill(tb, node)
+	srv, err := server.New(server.Options{State: node, Records: node, Policies: node, Ready: node.Ready, Logger: quiet})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	listener, dial := listen(tb, transport)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(listener) }()
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := srv.Drain(ctx); err != nil {
+			tb.Error(err)
+		}
+		if err := <-served; err != nil {
+			tb.Error(err)
+		}
+	})
+	return connect(tb, dial)
+}
+
+// awaitReady returns once the replica leads and has proven its state fresh.
+func awaitReady(tb testing.TB, node *cluster.Node) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for node.Ready() != nil {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			tb.Fatal(node.Ready())
+		}
+	}
+}
+
+// fill puts the policy and writes the subjects.
+func fill(tb testing.TB, node *cluster.Node) {
+	tb.Helper()
+	document, err := os.ReadFile("../examples/shop/policy.yaml")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	if _, _, err := node.PutPolicy(ctx, consent.PolicyPut{Tenant: tenant, RequestID: newRequestID(), Document: document}); err != nil {
+		tb.Fatal(err)
+	}
+	began := time.Now().Add(-time.Hour)
+	write := consent.Write{Tenant: tenant}
+	for n := 0; n < subjects; n += 2 {
+		scope := consent.Scope{Permissions: []string{permission}}
+		write.Events = append(write.Events,
+			consent.SubjectEvent{Subject: subjectID(n), Event: consent.Event{
+				Kind: consent.Granted, OccurredAt: consent.TimeOf(began), Scope: scope,
+				Evidence: consent.Evidence{NoticeVersion: 3, Method: consent.MethodWebForm, Source: "bench", Reference: "forms/1"},
+			}},
+			consent.SubjectEvent{Subject: subjectID(n), Event: consent.Event{
+				Kind: consent.Confirmed, OccurredAt: consent.TimeOf(began.Add(time.Minute)), Scope: scope,
+			}})
+		if len(write.Events) < 1000 && n+2 < subjects {
+			continue
+		}
+		write.RequestID = newRequestID()
+		if _, err := node.Write(ctx, write); err != nil {
+			tb.Fatal(err)
+		}
+		write.Events = write.Events[:0]
+	}
+}
+
+// startEmpty runs a handler that decodes the same question and encodes an answer of the same size, with no interceptor.
+func startEmpty(tb testing.TB, transport string) service {
+	tb.Helper()
+	srv := grpc.NewServer()
+	consentv1.RegisterPermissionServiceServer(srv, emptyHandler{reply: &consentv1.CheckResponse{
+		Results: []*consentv1.CheckResult{{Permission: permission, Result: &consentv1.CheckResult_Answer{Answer: &consentv1.Answer{
+			Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Basis: consentv1.Basis_BASIS_CONSENT,
+		}}}},
+		Revision: consent.Revision{Epoch: 1, Index: 1}.String(), PolicyVersion: 1,
+	}})
+	listener, dial := listen(tb, transport)
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(listener) }()
+	tb.Cleanup(func() {
+		srv.Stop()
+		if err := <-served; err != nil {
+			tb.Error(err)
+		}
+	})
+	return connect(tb, dial)
+}
+
+type emptyHandler struct {
+	consentv1.UnimplementedPermissionServiceServer
+	reply *consentv1.CheckResponse
+}
+
+func (h emptyHandler) Check(context.Context, *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {
+	return h.reply, nil
+}
+
+type dialer func(context.Context, string) (net.Conn, error)
+
+func listen(tb testing.TB, transport string) (net.Listener, dialer) {
+	tb.Helper()
+	if transport == "memory" {
+		l := bufconn.Listen(1 << 20)
+		return l, func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }
+	}
+	dir, err := os.MkdirTemp("", "bench") // the path of a socket is limited to a hundred bytes or so
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	path := filepath.Join(dir, "s")
+	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "unix", path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l, func(ctx context.Context, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+}
+
+func connect(tb testing.TB, dial dialer) service {
+	tb.Helper()
+	conn, err := grpc.NewClient("passthrough:///bench", grpc.WithContextDialer(dial),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = conn.Close() })
+	s := service{client: consentv1.NewPermissionServiceClient(conn)}
+	for n := range subjects {
+		s.ids = append(s.ids, subjectID(n))
+	}
+	return s
+}
