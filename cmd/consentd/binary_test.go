@@ -76,7 +76,12 @@ type replicaProcess struct {
 // spawn starts the binary and waits until it is ready.
 func spawn(t *testing.T, dataDir string, more ...string) *replicaProcess {
 	t.Helper()
-	p := &replicaProcess{addr: "unix://" + filepath.Join(shortDir(t), "s.sock")}
+	return spawnAt(t, "unix://"+filepath.Join(shortDir(t), "s.sock"), dataDir, more...)
+}
+
+func spawnAt(t *testing.T, addr, dataDir string, more ...string) *replicaProcess {
+	t.Helper()
+	p := &replicaProcess{addr: addr}
 	args := append([]string{"serve", "--data-dir", dataDir, "--listen", p.addr, "--ops-listen", "127.0.0.1:0", "--policy", shopPolicy}, more...)
 	p.cmd = exec.Command(binary(t), args...)
 	logs, err := p.cmd.StderrPipe()
@@ -272,6 +277,57 @@ func TestDrain(t *testing.T) {
 	}
 	p = spawn(t, data)
 	checkWithdrawn(t, p.addr, acknowledged)
+}
+
+// TestImportOverRestarts stops and kills the binary in the middle of an import, and starts it again: the import goes on by itself.
+func TestImportOverRestarts(t *testing.T) {
+	data, addr := filepath.Join(t.TempDir(), "data"), "unix://"+filepath.Join(shortDir(t), "s.sock")
+	p := spawnAt(t, addr, data)
+	list, feed := io.Pipe()
+	imported := make(chan result, 1)
+	go func() {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), []string{"import", "-", "--format", "ndjson", "--addr", addr, "--timeout", patience.String(), "-o", "json"},
+			process{stdin: list, stdout: &stdout, stderr: &stderr, environ: func() []string { return nil }})
+		list.Close() // or feeding it would wait for ever
+		imported <- result{code: code, stdout: stdout.String(), stderr: stderr.String()}
+	}()
+	const rows = 4 * importRows
+	for part, stop := range []os.Signal{syscall.SIGTERM, os.Kill, nil} {
+		if _, err := io.WriteString(feed, eventLines(fmt.Sprint("part-", part), rows)); err != nil {
+			t.Fatal(err)
+		}
+		if stop != nil {
+			awaitRecord(t, addr, fmt.Sprintf("part-%d-0", part))
+			p.signal(t, stop)
+			p.wait(t)
+			p = spawnAt(t, addr, data)
+		}
+	}
+	feed.Close()
+	got := <-imported
+	if got.code != exitDone {
+		t.Fatalf("exit code %d:\n%.2000s", got.code, got.stderr)
+	}
+	out := decode[importOutput](t, got.stdout)
+	if out.Rows != 3*rows || out.Written+out.Unchanged != 3*rows || !strings.Contains(got.stderr, "the connection broke") {
+		t.Errorf("%+v\n%s", out, got.stderr)
+	}
+	repeat := call{args: []string{"import", "-", "--format", "ndjson", "--addr", addr, "-o", "json"}, stdin: eventLines("part-0", rows)}.run(t)
+	if again := decode[importOutput](t, repeat.stdout); again.Unchanged != rows {
+		t.Errorf("the first part again: %+v", again)
+	}
+}
+
+// awaitRecord asks until something is recorded of a subject.
+func awaitRecord(t *testing.T, addr, subject string) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		if shown := must(t, addr, "subject", "show", subject, "-o", "json"); !strings.Contains(shown, `"record": null`) {
+			return
+		}
+	}
+	t.Fatalf("nothing is recorded of %s", subject)
 }
 
 // TestKill kills the binary under load at any moment, again and again on the same data: no acknowledged write is ever lost. Two replicas

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
@@ -116,7 +117,7 @@ func (c *cli) check(ctx context.Context, q *question, subject string, permission
 		return err
 	}
 	if c.format == formatTable {
-		c.messagef("policy version %d, revision %s, data %s old", out.PolicyVersion, out.Revision, durationText(out.age))
+		c.messagef("policy version %d, revision %s, data %s old", out.PolicyVersion, out.Revision, out.age.AsDuration().Round(time.Millisecond))
 	}
 	return out.verdict(c)
 }
@@ -174,7 +175,7 @@ func newDecision(permission string, answer *consentv1.Answer, failure *statuspb.
 	out := decisionOutput{
 		Permission: permission, Reason: nameOf(answer.GetReason()), Basis: nameOf(answer.GetBasis()),
 		Obligations: obligationNames(answer.GetObligations()),
-		NextChange:  outputTime(answer.GetNextChange()), CacheFor: durationText(answer.GetCacheFor()),
+		NextChange:  outputTime(answer.GetNextChange()), CacheFor: answer.GetCacheFor().AsDuration().Truncate(time.Millisecond).String(),
 	}
 	switch {
 	case failure != nil:

@@ -53,7 +53,10 @@ func (out *importOutput) table(dryRun bool) func(io.Writer) {
 			fmt.Fprintf(w, ", at revision %s", out.Revision)
 		}
 		fmt.Fprintln(w)
-		printCounts(w, out.ByReason)
+		if out.Rejected > 0 {
+			fmt.Fprintln(w, "rejected:")
+			printCounts(w, out.ByReason)
+		}
 	}
 }
 
@@ -128,23 +131,36 @@ func (i *importer) opener(
 
 // next returns the next chunk to send.
 func (i *importer) next() (*importChunk, *consentv1.ImportEventsRequest, error) {
-	i.mutex.Lock()
-	defer i.mutex.Unlock()
-	var chunk *importChunk
-	if len(i.again) > 0 {
-		chunk, i.again = i.again[0], i.again[1:]
-	} else {
+	chunk := i.nextAgain()
+	if chunk == nil {
 		var err error
-		if chunk, err = i.read(); err != nil {
+		if chunk, err = i.read(); err != nil { // without the lock: standard input may keep us waiting
 			return nil, nil, err
 		}
+	}
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	if chunk.request == nil { // the last rows of the list: nothing is sent, so no reply will count them
+		i.count(chunk, nil)
+		return nil, nil, io.EOF
 	}
 	i.unanswered = append(i.unanswered, chunk)
 	return chunk, chunk.request, nil
 }
 
-// read makes a chunk of the next rows. At the end of the list, rows that aren't sent have no reply to be counted with, and are counted
-// at once.
+// nextAgain returns the next chunk that has to be sent once more, or nil.
+func (i *importer) nextAgain() *importChunk {
+	i.mutex.Lock()
+	defer i.mutex.Unlock()
+	if len(i.again) == 0 {
+		return nil
+	}
+	chunk := i.again[0]
+	i.again = i.again[1:]
+	return chunk
+}
+
+// read makes a chunk of the next rows.
 func (i *importer) read() (*importChunk, error) {
 	chunk := &importChunk{}
 	var rows []*consentv1.ImportRow
@@ -164,12 +180,10 @@ func (i *importer) read() (*importChunk, error) {
 		}
 	}
 	chunk.done, chunk.total = i.list.Progress()
-	if len(rows) == 0 {
-		i.count(chunk, nil)
-		return nil, io.EOF
-	}
-	chunk.request = &consentv1.ImportEventsRequest{
-		Message: &consentv1.ImportEventsRequest_Rows{Rows: &consentv1.ImportRows{Rows: rows}},
+	if len(rows) > 0 {
+		chunk.request = &consentv1.ImportEventsRequest{
+			Message: &consentv1.ImportEventsRequest_Rows{Rows: &consentv1.ImportRows{Rows: rows}},
+		}
 	}
 	return chunk, nil
 }

@@ -67,12 +67,12 @@ func (f *flaky) answer(rows []*consentv1.ImportRow) (*consentv1.ImportEventsResp
 	return reply, nil
 }
 
-// eventLines are n events, one a line.
-func eventLines(n int) string {
+// eventLines are n grants, one a line, of subjects that begin with the name.
+func eventLines(name string, n int) string {
 	var text strings.Builder
 	for i := range n {
-		fmt.Fprintf(&text, `{"subject": "s%d", "kind": "EVENT_KIND_GRANTED", "occurred_at": "2024-01-01T00:00:00Z", `+
-			`"scope": {"permissions": ["a/b"]}}`+"\n", i)
+		fmt.Fprintf(&text, `{"subject": "%s-%d", "kind": "EVENT_KIND_GRANTED", "occurred_at": "2024-01-01T00:00:00Z", `+
+			`"scope": {"permissions": ["newsletter/email"]}}`+"\n", name, i)
 	}
 	return text.String()
 }
@@ -88,7 +88,7 @@ func TestImportResumes(t *testing.T) {
 	}}
 	addr := startFake(t, func(s *grpc.Server) { consentv1.RegisterRecordServiceServer(s, f) })
 	got := call{
-		args: []string{"import", "-", "--format", "ndjson", "--addr", addr, "-o", "json"}, stdin: eventLines(rows) + "no event\n",
+		args: []string{"import", "-", "--format", "ndjson", "--addr", addr, "-o", "json"}, stdin: eventLines("s", rows) + "no event\n",
 	}.run(t)
 	if got.code != exitDone {
 		t.Fatalf("exit code %d:\n%s", got.code, got.stderr)
@@ -120,7 +120,7 @@ func TestImportGivesUp(t *testing.T) {
 	}}
 	addr := startFake(t, func(s *grpc.Server) { consentv1.RegisterRecordServiceServer(s, f) })
 	got := call{
-		args: []string{"import", "-", "--format", "ndjson", "--addr", addr, "--timeout", "200ms"}, stdin: eventLines(2 * importRows),
+		args: []string{"import", "-", "--format", "ndjson", "--addr", addr, "--timeout", "200ms"}, stdin: eventLines("s", 2*importRows),
 	}.run(t)
 	want := fmt.Sprintf("%d rows were dealt with", importRows)
 	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, want) {
@@ -133,7 +133,7 @@ func TestImportRefused(t *testing.T) {
 		return refusal(t, codes.NotFound, "UNKNOWN_TENANT", "nothing is known of this tenant")
 	}}
 	addr := startFake(t, func(s *grpc.Server) { consentv1.RegisterRecordServiceServer(s, f) })
-	got := call{args: []string{"import", "-", "--format", "ndjson", "--addr", addr}, stdin: eventLines(1)}.run(t)
+	got := call{args: []string{"import", "-", "--format", "ndjson", "--addr", addr}, stdin: eventLines("s", 1)}.run(t)
 	if got.code != exitFailed || !strings.Contains(got.stderr, "UNKNOWN_TENANT") || f.chunks != 1 {
 		t.Errorf("exit code %d after %d chunks:\n%s", got.code, f.chunks, got.stderr)
 	}

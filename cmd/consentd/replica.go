@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,25 +14,30 @@ import (
 	"github.com/consentd/consentd/server"
 )
 
-// start waits until the node may answer, and applies the policy, so that the first caller finds it.
-func (r *replica) start(ctx context.Context, node *cluster.Node) error {
-	var pause backoff
-	for {
+// startInterval is how often a start looks whether the node may answer.
+const startInterval = 10 * time.Millisecond
+
+// start waits until the node may answer, and applies the policy, so that the first caller finds it. It returns false if a
+// signal comes first.
+func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, err error) {
+	again := time.NewTicker(startInterval)
+	defer again.Stop()
+	for ctx.Err() == nil {
 		err := node.Ready()
 		if err == nil {
 			err = r.applyPolicy(ctx, node)
 		}
-		if err == nil || !notYet(err) {
-			return err
+		if err == nil || !notYet(err) && ctx.Err() == nil {
+			return err == nil, err
 		}
 		select {
 		case err := <-node.Failed():
-			return &nodeFailure{err}
-		case <-pause.after():
+			return false, &nodeFailure{err}
+		case <-again.C:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
+	return false, nil
 }
 
 // notYet says whether the node may be able to in a moment.
@@ -70,8 +76,11 @@ func (r *replica) announce() error {
 	for _, listener := range r.listeners {
 		ready.Listen = append(ready.Listen, addrOf(listener))
 	}
+	if err := writeReadyFile(r.config.readyFile, ready); err != nil {
+		return err
+	}
 	r.log.Info("ready", "listen", ready.Listen, "ops_listen", ready.OpsListen, "version", version)
-	return writeReadyFile(r.config.readyFile, ready)
+	return nil
 }
 
 // drain finishes what runs. Calls that take too long are cut off, which is no fault of the replica's.

@@ -28,16 +28,13 @@ func isTransient(s *statuspb.Status) bool {
 // backoff waits ever longer between attempts.
 type backoff struct{ next time.Duration }
 
-// after returns a channel that is ready when it is time for the next attempt.
-func (b *backoff) after() <-chan time.Time {
-	b.next = min(max(2*b.next, firstWait), longestWait)
-	return time.After(b.next)
-}
-
 // wait returns false if the context ended first.
 func (b *backoff) wait(ctx context.Context) bool {
+	b.next = min(max(2*b.next, firstWait), longestWait)
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
 	select {
-	case <-b.after():
+	case <-timer.C:
 		return true
 	case <-ctx.Done():
 		return false

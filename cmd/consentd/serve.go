@@ -162,11 +162,8 @@ func (r *replica) run(ctx context.Context, node *cluster.Node) error {
 		closeAll(r.listeners)
 		return err
 	}
-	switch err := r.start(ctx, node); {
-	case ctx.Err() != nil: // a signal came before the replica was ready
-		closeAll(r.listeners)
-		return nil
-	case err != nil:
+	ready, err := r.start(ctx, node)
+	if err != nil || !ready {
 		closeAll(r.listeners)
 		return err
 	}
