@@ -6,10 +6,24 @@ import (
 	"unicode"
 )
 
-// subjectNames are what columns of subjects are called, as plainName writes them; the earlier ones are looked for first.
+// subjectNames are what columns of subjects are called, as plainName writes them; the earlier ones are looked for first. Tools write
+// their exports in the language of whoever exports, with its accents or without.
 var subjectNames = []string{
-	"emailaddress", "email", "emailadresse", "mailadresse", "mail",
-	"subject", "subjectid", "customerid", "userid", "kundennummer", "kundennr", "id",
+	"emailaddress", "email", "emailadresse", "mailadresse",
+	"adresseemail", "adressemail", "adressedemessagerie", "adressecourriel", "courriel", // French
+	"correoelectrónico", "correoelectronico", "direccióndecorreoelectrónico", "direcciondecorreoelectronico", "correo", // Spanish
+	"direcciónemail", "direccionemail", "direccióndeemail", "direcciondeemail",
+	"indirizzoemail", "indirizzomail", "indirizzodipostaelettronica", "postaelettronica", // Italian
+	"emailadres", "mailadres", // Dutch
+	"endereçodeemail", "enderecodeemail", "endereçoemail", "enderecoemail", // Portuguese
+	"correioeletrônico", "correioeletronico", "correioeletrónico",
+	"adresemail", "adresmail", // Polish
+	"epostadress", "epostadresse", "epost", // Swedish, Norwegian, Danish
+	"emailováadresa", "emailovaadresa", // Czech, Slovak
+	"sähköpostiosoite", "sahkopostiosoite", "sähköposti", "sahkoposti", // Finnish
+	"emailcím", "emailcim", // Hungarian
+	"adresădeemail", "adresadeemail", //nolint:misspell // Romanian
+	"mail", "subject", "subjectid", "customerid", "userid", "kundennummer", "kundennr", "id",
 }
 
 // plainName leaves the letters and digits of a column's name, in lower case: E-Mail-Adresse and email_adresse are one.
