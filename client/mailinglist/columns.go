@@ -1,6 +1,7 @@
 package mailinglist
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -57,29 +58,21 @@ func (l *columnLayout) read(row *Row, cells []string) {
 		return
 	}
 	h := &happening{subject: row.Subject, permission: l.options.Permission}
-	if row.Err = l.addEvents(h, cells); row.Err != nil {
-		return
+	err := l.addEvents(h, cells)
+	if err == nil && len(h.events) == 0 {
+		err = errNothing
 	}
-	if len(h.events) == 0 {
-		row.Err = errNothing
-		return
-	}
-	h.done(row, l.options)
+	h.done(row, l.options, err)
 }
 
-// addEvents adds what the row says of the permission and the subject.
+// addEvents adds what can be read of what the row says, and returns the first error.
 func (l *columnLayout) addEvents(h *happening, cells []string) error {
-	if err := l.addConsent(h, cells); err != nil {
-		return err
-	}
-	if err := l.addGrant(h, cells); err != nil {
-		return err
-	}
-	return l.addFacts(h, cells)
+	return cmp.Or(l.addConsent(h, cells), l.addGrant(h, cells), l.addFacts(h, cells))
 }
 
-// addConsent adds all events about the permission but the grant.
-func (l *columnLayout) addConsent(h *happening, cells []string) error {
+// addConsent adds all events about the permission but the grant. What can't be read doesn't keep it from the rest; the error is the
+// first.
+func (l *columnLayout) addConsent(h *happening, cells []string) (first error) {
 	for _, e := range []struct {
 		name string
 		kind consentv1.EventKind
@@ -94,30 +87,31 @@ func (l *columnLayout) addConsent(h *happening, cells []string) error {
 		{"undeliverable_at", consentv1.EventKind_EVENT_KIND_UNDELIVERABLE, true},
 		{"suppressed_at", consentv1.EventKind_EVENT_KIND_SUPPRESSED, true},
 	} {
-		at, err := l.moment(cells, e.name)
-		if err != nil {
-			return err
-		}
-		if at.isZero() {
-			continue
-		}
-		event := h.add(e.kind, at.first())
-		if e.isNo {
-			event.OccurredAt = at.last()
-		}
-		switch e.kind {
-		case consentv1.EventKind_EVENT_KIND_REQUESTED:
-			if event.Evidence, err = l.evidence(cells); err != nil {
-				return err
-			}
-		case consentv1.EventKind_EVENT_KIND_UNDELIVERABLE:
-			_, channel := l.options.scope()
-			event.Scope = &consentv1.Scope{Channels: []string{channel}}
-		case consentv1.EventKind_EVENT_KIND_SUPPRESSED:
-			event.Scope = nil
-		}
+		first = cmp.Or(first, l.addDated(h, cells, e.name, e.kind, e.isNo))
 	}
-	return nil
+	return first
+}
+
+// addDated adds an event if its field says when it happened.
+func (l *columnLayout) addDated(h *happening, cells []string, name string, kind consentv1.EventKind, isNo bool) error {
+	at, err := l.moment(cells, name)
+	if err != nil || at.isZero() {
+		return err
+	}
+	event := h.add(kind, at.first())
+	if isNo {
+		event.OccurredAt = at.last()
+	}
+	switch kind {
+	case consentv1.EventKind_EVENT_KIND_REQUESTED:
+		event.Evidence, err = l.evidence(cells)
+	case consentv1.EventKind_EVENT_KIND_UNDELIVERABLE:
+		_, channel := l.options.scope()
+		event.Scope = &consentv1.Scope{Channels: []string{channel}}
+	case consentv1.EventKind_EVENT_KIND_SUPPRESSED:
+		event.Scope = nil
+	}
+	return err
 }
 
 // addGrant adds a grant: at its own time; or, if the row says nothing else, at the one for rows without. A row with a "no" of its own,

@@ -36,6 +36,31 @@ func TestColumns(t *testing.T) {
 			"email,g,w\na@example.org,,2020-01-02", "withdrawn 2020-01-02T23:59:59.999 newsletter/email",
 		},
 		{
+			"an unreadable yes beside a no", map[string]string{"granted_at": "g", "withdrawn_at": "w", "customer": "c"}, at,
+			"email,g,w,c\na@example.org,05/06/2019,2020-01-02,yes", "withdrawn 2020-01-02T23:59:59.999 newsletter/email; " +
+				`but granted_at: "05/06/2019": day and month can't be told apart`,
+		},
+		{
+			"a yes of the future beside a no", map[string]string{"requested_at": "r", "objected_at": "o"}, at,
+			"email,r,o\na@example.org,2026-06-01 12:00:01,2026-06-01", "objected 2026-06-01T23:59:59.999 newsletter/email; " +
+				"but 2026-06-01 12:00:01 UTC lies in the future: import the row again once that has passed",
+		},
+		{
+			"an unreadable no beside another", map[string]string{"granted_at": "g", "withdrawn_at": "w", "suppressed_at": "s"}, at,
+			"email,g,w,s\na@example.org,2019-01-02,05/06/2019,2020-01-02", "suppressed 2020-01-02T23:59:59.999 all; " +
+				`but withdrawn_at: "05/06/2019": day and month can't be told apart`,
+		},
+		{
+			"an unreadable no, and no other", map[string]string{"granted_at": "g", "withdrawn_at": "w"}, at,
+			"email,g,w\na@example.org,2019-01-02,05/06/2019", `! withdrawn_at: "05/06/2019": day and month can't be told apart`,
+		},
+		{
+			"a consent that is none beside an unreadable yes", map[string]string{"granted_at": "g", "confirmed_at": "c", "method": "m"}, at,
+			"email,g,c,m\na@example.org,2030-01-02,05/06/2019,pre_ticked",
+			"granted 2030-01-02T00:00:00 newsletter/email v1 by pre_ticked from  in ; " +
+				`but confirmed_at: "05/06/2019": day and month can't be told apart`,
+		},
+		{
 			"everything that can happen", map[string]string{
 				"requested_at": "1", "granted_at": "2", "confirmed_at": "3", "used_at": "4", "refused_at": "5", "withdrawn_at": "6",
 				"objected_at": "7", "undeliverable_at": "8", "suppressed_at": "9",
@@ -144,7 +169,7 @@ func TestNDJSON(t *testing.T) {
 		{6, "! " + errNoSubject.Error()},
 		{7, "! the line is no event of consent.v1 as JSON: "},
 		{8, "! the line is no event of consent.v1 as JSON"},
-		{9, "! 2090-01-02 03:04:05 lies in the future"},
+		{9, "! 2090-01-02 03:04:05 UTC lies in the future: import the row again once that has passed"},
 		{10, "! the event's time lies outside the years 1970 to 2248"},
 		{11, "! " + errEncoding.Error()},
 	}

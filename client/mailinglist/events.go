@@ -1,12 +1,13 @@
 package mailinglist
 
 import (
-	"slices"
+	"cmp"
 	"strings"
 	"unicode"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
@@ -54,20 +55,21 @@ func normalSubject(subject string) string {
 	return subject
 }
 
-// yesKinds are the events that could allow something: the only ones that mustn't be later than now. The server takes an event of the
-// future as one of now, which for a "no" is safe.
-var yesKinds = []consentv1.EventKind{
-	consentv1.EventKind_EVENT_KIND_GRANTED, consentv1.EventKind_EVENT_KIND_CONFIRMED,
-	consentv1.EventKind_EVENT_KIND_EVIDENCE_ADDED, consentv1.EventKind_EVENT_KIND_USED,
-	consentv1.EventKind_EVENT_KIND_OBJECTION_LIFTED, consentv1.EventKind_EVENT_KIND_UNSUPPRESSED,
-	consentv1.EventKind_EVENT_KIND_DELIVERABLE, consentv1.EventKind_EVENT_KIND_UNRESTRICTED,
-	consentv1.EventKind_EVENT_KIND_ATTRIBUTES_SET, consentv1.EventKind_EVENT_KIND_GROUNDS_RECORDED,
+// isNo says whether an event only ever takes permissions away.
+func isNo(event *consentv1.Event) bool {
+	method := consent.Method(event.GetEvidence().GetMethod()) //nolint:gosec // the contract's numbers fit
+	return consent.Event{
+		Kind:     consent.EventKind(event.GetKind()), //nolint:gosec // the contract's numbers fit
+		Evidence: consent.Evidence{Method: method},
+	}.IsNo()
 }
 
-// notLater refuses a "yes" that hasn't happened yet.
+// notLater refuses what hasn't happened yet, unless it is a "no". The server would take it as of the moment of each import, so that an
+// import of the same list would bring back a consent that was withdrawn since.
 func notLater(event *consentv1.Event, o *Options) error {
-	if at := event.GetOccurredAt().AsTime(); slices.Contains(yesKinds, event.GetKind()) && at.After(o.Now.Add(lastYes)) {
-		return rowError(reasonFutureTime, "%s lies in the future", at.Format("2006-01-02 15:04:05"))
+	if at := event.GetOccurredAt().AsTime(); !isNo(event) && at.After(o.now()) {
+		return rowError(reasonFutureTime, "%s UTC lies in the future: import the row again once that has passed",
+			at.Format("2006-01-02 15:04:05"))
 	}
 	return nil
 }
@@ -89,13 +91,24 @@ func (h *happening) add(kind consentv1.EventKind, at *timestamppb.Timestamp) *co
 	return event
 }
 
-// done gives a row the events, or says which of them can't be.
-func (h *happening) done(row *Row, o *Options) {
+// done gives a row the events. If err or one of them says that the row can't be used as a whole, each "no" in it counts all the same:
+// what is wrong with a "yes" mustn't cost a withdrawal.
+func (h *happening) done(row *Row, o *Options, err error) {
 	for _, event := range h.events {
-		if err := notLater(event, o); err != nil {
-			row.Err = err
-			return
+		err = cmp.Or(err, notLater(event, o))
+	}
+	if err == nil {
+		row.Events = h.events
+		return
+	}
+	for _, event := range h.events {
+		if isNo(event) {
+			row.Events = append(row.Events, event)
 		}
 	}
-	row.Events = h.events
+	if len(row.Events) == 0 {
+		row.Err = err
+		return
+	}
+	row.LeftOut = err
 }

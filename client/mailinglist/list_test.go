@@ -107,6 +107,9 @@ func brief(row Row) string {
 	for _, e := range row.Events {
 		parts = append(parts, briefEvent(e))
 	}
+	if row.LeftOut != nil {
+		parts = append(parts, "but "+row.LeftOut.Error())
+	}
 	return strings.Join(parts, "; ")
 }
 

@@ -82,21 +82,25 @@ func (m *mailchimpLayout) read(row *Row, cells []string) {
 		return
 	}
 	h := &happening{subject: row.Subject, permission: m.options.Permission}
+	h.done(row, m.options, m.addEvents(h, cells, row.Line))
+}
+
+// addEvents adds what can be read of what the row says.
+func (m *mailchimpLayout) addEvents(h *happening, cells []string, line int) error {
+	var err error
 	kind := m.kind
 	if kind == mixed {
-		kind, row.Err = m.rowKind(cells)
+		kind, err = m.rowKind(cells)
 	}
 	switch kind {
 	case subscribed:
-		row.Err = m.grant(h, cells, row.Line)
+		return m.grant(h, cells, line)
 	case unsubscribed:
-		row.Err = m.withdrawal(h, cells, row.Line)
+		return m.withdrawal(h, cells, line)
 	case cleaned:
-		row.Err = m.bounce(h, cells, row.Line)
+		return m.bounce(h, cells, line)
 	}
-	if row.Err == nil {
-		h.done(row, m.options)
-	}
+	return err
 }
 
 // rowKind tells the kind of a contact in an export that has them all: never that of a subscriber, because an unsubscribed contact
@@ -179,16 +183,17 @@ func rowReference(file string, line int) string {
 }
 
 // history adds the grant that an unsubscribed or cleaned contact once gave, if its time can be read and lies before the end: a later
-// one would outlive the withdrawal. It is history, and what is wrong with it must not cost the "no" of the same row.
-func (m *mailchimpLayout) history(h *happening, cells []string, line int, end moment) {
+// one would outlive the withdrawal.
+func (m *mailchimpLayout) history(h *happening, cells []string, line int, end moment) error {
 	o, err := m.optin(cells)
 	if err != nil || o.granted.isZero() || !o.granted.start.Before(end.start) {
-		return
+		return err
 	}
 	if !o.confirmed.start.Before(end.start) {
 		o.confirmed = moment{}
 	}
 	m.addGrant(h, o, line)
+	return nil
 }
 
 // withdrawal is what an unsubscribed contact's row says. A complaint about abuse is an objection to marketing as well, whatever it is
@@ -198,13 +203,13 @@ func (m *mailchimpLayout) withdrawal(h *happening, cells []string, line int) err
 	if err != nil {
 		return err
 	}
-	m.history(h, cells, line, end)
+	unread := m.history(h, cells, line, end)
 	h.add(consentv1.EventKind_EVENT_KIND_WITHDRAWN, end.last())
 	if m.complained(cells) {
 		objected := h.add(consentv1.EventKind_EVENT_KIND_OBJECTED, end.last())
 		objected.Scope, objected.Objection = nil, consentv1.ObjectionKind_OBJECTION_KIND_MARKETING
 	}
-	return nil
+	return unread
 }
 
 // complained says whether the contact reported the sender. Mailchimp writes it as a reason ("Abuse complaint", "SPAM", "The emails are
@@ -228,10 +233,10 @@ func (m *mailchimpLayout) bounce(h *happening, cells []string, line int) error {
 	if err != nil {
 		return err
 	}
-	m.history(h, cells, line, end)
+	unread := m.history(h, cells, line, end)
 	_, channel := m.options.scope()
 	h.add(consentv1.EventKind_EVENT_KIND_UNDELIVERABLE, end.last()).Scope = &consentv1.Scope{Channels: []string{channel}}
-	return nil
+	return unread
 }
 
 // timeOf returns the first of the columns' times that can be read, or else the one given for rows without. If there is none, the error

@@ -1,6 +1,8 @@
 package mailinglist
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -71,7 +73,15 @@ func TestMailchimpRows(t *testing.T) {
 		},
 		{
 			"a time of the future", subscribedHeader, "a@example.org,A,2,2062-05-25 10:11:12,192.0.2.1,,,,", time.Time{},
-			"! 2062-05-25 10:11:12 lies in the future",
+			"! 2062-05-25 10:11:12 UTC lies in the future: import the row again once that has passed",
+		},
+		{
+			"an hour from now", subscribedHeader, "a@example.org,A,2,2026-06-01 13:00:00,192.0.2.1,,,,", time.Time{},
+			"! 2026-06-01 13:00:00 UTC lies in the future: import the row again once that has passed",
+		},
+		{
+			"now", subscribedHeader, "a@example.org,A,2,2026-06-01 12:00:00,192.0.2.1,,,,", time.Time{},
+			"granted 2026-06-01T12:00:00 newsletter/email" + proof,
 		},
 		{"no address", subscribedHeader, "nobody,A,2,2019-05-25 10:11:12,,,,,", time.Time{}, "! the row holds no e-mail address"},
 		{"an empty address", subscribedHeader, ",A,2,2019-05-25 10:11:12,,,,,", time.Time{}, "! the row names no subject"},
@@ -100,7 +110,14 @@ func TestMailchimpRows(t *testing.T) {
 		},
 		{
 			"unsubscribed, and the history unreadable", unsubscribedHeader,
-			"a@example.org,long ago,,,,2020-02-03 04:05:06,,,,", time.Time{}, "withdrawn 2020-02-03T04:05:06 newsletter/email",
+			"a@example.org,long ago,,,,2020-02-03 04:05:06,,,,", time.Time{}, "withdrawn 2020-02-03T04:05:06 newsletter/email; " +
+				`but OPTIN_TIME: "long ago" is no time: write it as 2019-05-25 10:11:12, 2019-05-25T10:11:12Z or 25.05.2019 10:11`,
+		},
+		{
+			"unsubscribed in the future, after an opt-in of the future", unsubscribedHeader,
+			"a@example.org,2026-06-01 13:00:00,192.0.2.1,,,2026-06-01 14:00:00,,spam,,", time.Time{},
+			"withdrawn 2026-06-01T14:00:00 newsletter/email; objected 2026-06-01T14:00:00 all to marketing; " +
+				"but 2026-06-01 13:00:00 UTC lies in the future: import the row again once that has passed",
 		},
 		{
 			"unsubscribed before the opt-in, which would undo it", unsubscribedHeader,
@@ -134,6 +151,12 @@ func TestMailchimpRows(t *testing.T) {
 		{
 			"cleaned", cleanedHeader, "a@example.org,2019-05-25 10:11:12,192.0.2.1,,,2020-02-03 04:05:06,Spring,", time.Time{},
 			"granted 2019-05-25T10:11:12 newsletter/email" + proof + "; undeliverable 2020-02-03T04:05:06 email",
+		},
+		{
+			"cleaned in the future, after an opt-in of the future", cleanedHeader,
+			"a@example.org,2026-06-01 13:00:00,192.0.2.1,,,2026-06-01 14:00:00,Spring,", time.Time{},
+			"undeliverable 2026-06-01T14:00:00 email; " +
+				"but 2026-06-01 13:00:00 UTC lies in the future: import the row again once that has passed",
 		},
 		{
 			"cleaned, dated by the last change", cleanedHeader, "a@example.org,,,,,,,2020-02-03 04:05:06", time.Time{},
@@ -178,6 +201,46 @@ func TestMailchimpRows(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestMailchimpInOtherLanguages reads exports whose first column is called what Mailchimp calls it where the audience was made.
+func TestMailchimpInOtherLanguages(t *testing.T) {
+	for _, name := range []string{
+		"E-Mail-Adresse", "Adresse e-mail", "Courriel", "Correo electrónico", "Correo electro\u0301nico", "Dirección de correo electrónico",
+		"Indirizzo email", "Indirizzo e-mail", "E-mailadres", "Endereço de e-mail", "Adres e-mail", "E-postadress", //nolint:misspell // Polish
+	} {
+		list := strings.Replace(subscribedHeader, "Email Address", name, 1) + "\na@example.org,A,2,,,2018-03-04 05:06:07,,,\n"
+		if row := all(t, open(t, newsletter, writeList(t, "list.csv", list)))[0]; row.Subject != "a@example.org" || row.Err != nil {
+			t.Errorf("%s: subject %q, error %v", name, row.Subject, row.Err)
+		}
+	}
+}
+
+func TestMailchimpNamedColumn(t *testing.T) {
+	o := newsletter
+	o.Column = "how we reach you"
+	list := strings.Replace(subscribedHeader, "First Name", "How we reach you", 1) + "\nx@example.org,a@example.org,2,,,2018-03-04 05:06:07,,,\n"
+	if row := all(t, open(t, o, writeList(t, "list.csv", list)))[0]; row.Subject != "a@example.org" || row.Err != nil {
+		t.Errorf("subject %q, error %v", row.Subject, row.Err)
+	}
+}
+
+// TestNowIsTheRowsOwn reads a row of a stream that is younger than the stream.
+func TestNowIsTheRowsOwn(t *testing.T) {
+	in, out := io.Pipe()
+	go func() {
+		fmt.Fprint(out, strings.Repeat("\n", 2*peeked)) // Open reads the start of it
+		line := `{"subject": "a", "kind": "EVENT_KIND_GRANTED", "occurredAt": "` + time.Now().Format(time.RFC3339Nano) + `"}`
+		_, err := io.WriteString(out, line+"\n")
+		out.CloseWithError(err)
+	}()
+	r, err := Open([]string{"-"}, Options{Format: NDJSON, Encoding: encodingUTF8, Stdin: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := all(t, r)[0]; row.Err != nil {
+		t.Error(row.Err)
 	}
 }
 

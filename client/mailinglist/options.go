@@ -53,13 +53,16 @@ type Options struct {
 	SubjectsOnly bool
 	// Stdin is read for the path "-". It can be read once, so its encoding is judged by its first 64 KiB.
 	Stdin io.Reader
-	// Now is the time that no "yes" may be later than. Zero: that of Open.
+	// Now is the time that no "yes" may be later than. Zero: the clock's, when the row is read.
 	Now time.Time
 }
 
-// lastYes is how far after now a "yes" may be dated: the clocks of the world are up to 14 hours ahead of UTC, and times without a
-// zone are read as UTC.
-const lastYes = 24 * time.Hour
+func (o *Options) now() time.Time {
+	if o.Now.IsZero() {
+		return time.Now()
+	}
+	return o.Now
+}
 
 // normalize fills in what is left to choose, and refuses what contradicts itself.
 func (o *Options) normalize() error {
@@ -77,14 +80,14 @@ func (o *Options) normalize() error {
 	if !o.At.IsZero() && !recordable(o.At) {
 		return fmt.Errorf("the time %s can't be recorded: choose one from 1970 to 2248", o.At.Format(time.RFC3339))
 	}
-	if o.Now.IsZero() {
-		o.Now = time.Now()
-	}
 	if o.Format == CSV {
 		return o.normalizeColumns()
 	}
 	if len(o.Columns) > 0 {
-		return fmt.Errorf("columns are mapped for the format %s alone, and %s names its own", CSV, o.Format)
+		return fmt.Errorf("fields are mapped for the format %s alone, and %s names its own", CSV, o.Format)
+	}
+	if o.Column != "" && o.Format == NDJSON {
+		return fmt.Errorf("there are no columns in the format %s: each event says its subject", NDJSON)
 	}
 	if _, channel := o.scope(); o.Format == Mailchimp && channel == "" {
 		return fmt.Errorf("permission %q: Mailchimp reaches people over a channel, so name one, as newsletter/email", o.Permission)

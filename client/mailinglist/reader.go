@@ -26,6 +26,9 @@ type Row struct {
 	Fields []string
 	// Err is why the row can't be used, and wraps a *RowError; or nil.
 	Err error
+	// LeftOut is set if only a part of the row can be used: Events are each "no" that the row says, and nothing else. It says why, and
+	// wraps a *RowError.
+	LeftOut error
 }
 
 // Reader reads the rows of one or several lists. It isn't safe for concurrent use.

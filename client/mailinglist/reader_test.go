@@ -164,6 +164,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"one bad file among good ones", segment, []string{good, writeList(t, "empty.csv", "")}, "empty.csv: the file is empty"},
 		{"an empty file", segment, []string{writeList(t, "list.csv", "\n\r\n")}, "empty"},
 		{"an empty file with a mark", segment, []string{writeList(t, "list.csv", "\xef\xbb\xbf")}, "empty"},
+		{"columns of NDJSON", Options{Format: NDJSON, Column: "id"}, []string{good}, "there are no columns in the format ndjson"},
 		{"an empty NDJSON file", Options{Format: NDJSON}, []string{writeList(t, "list.ndjson", "")}, "empty"},
 		{"an empty folder", segment, []string{t.TempDir()}, "holds no list"},
 		{"a ZIP without lists", newsletter, []string{writeZIP(t, "xl/workbook.xml", "<x/>")}, "a ZIP without lists"},

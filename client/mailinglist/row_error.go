@@ -2,7 +2,7 @@ package mailinglist
 
 import "fmt"
 
-// RowError is why a row can't be used. Row.Err wraps one.
+// RowError is why a row can't be used. Row.Err and Row.LeftOut wrap one.
 type RowError struct {
 	reason, message string
 }
