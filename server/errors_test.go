@@ -41,6 +41,7 @@ func TestStatusOf(t *testing.T) {
 		{invalid("subject", "no"), codes.InvalidArgument, "INVALID_ARGUMENT"},
 		{&unknownPermissionError{"a/b"}, codes.NotFound, "UNKNOWN_PERMISSION"},
 		{errOverloaded, codes.ResourceExhausted, "OVERLOADED"},
+		{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME"},
 		{errTooLarge, codes.ResourceExhausted, "MESSAGE_TOO_LARGE"},
 		{errUnimplemented, codes.Unimplemented, "UNIMPLEMENTED"},
 		{errDraining, codes.Unavailable, "NOT_READY"},

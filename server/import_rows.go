@@ -74,7 +74,7 @@ func (i *importing) newUpload(message *consentv1.ImportEventsRequest, last *uint
 		*last = row.GetRow()
 		result := &u.results[n]
 		result.Row = row.GetRow()
-		events, err := rowEvents(row, view.Tenants[i.name])
+		events, err := rowEvents(row, view.Tenants[i.name], consent.TimeOf(i.now()))
 		if err != nil {
 			result.Status = i.itemStatus(i.stream.Context(), err)
 			continue
@@ -85,7 +85,9 @@ func (i *importing) newUpload(message *consentv1.ImportEventsRequest, last *uint
 	return u, nil
 }
 
-func rowEvents(row *consentv1.ImportRow, t *consent.Tenant) ([]consent.SubjectEvent, error) {
+// rowEvents validates the events of a row. What isn't a "no" and lies in the future is refused: clamped to the moment of each import, it
+// would bring back what was withdrawn between two imports of the same list.
+func rowEvents(row *consentv1.ImportRow, t *consent.Tenant, now consent.Time) ([]consent.SubjectEvent, error) {
 	if n := len(row.GetEvents()); n == 0 || n > maxRowEvents {
 		return nil, invalid("events", "%d events: a row has 1 to %d", n, maxRowEvents)
 	}
@@ -96,6 +98,9 @@ func rowEvents(row *consentv1.ImportRow, t *consent.Tenant) ([]consent.SubjectEv
 	for _, e := range events {
 		if e.Event.OccurredAt == 0 {
 			return nil, invalid("events.occurred_at", "it is missing: what is imported happened at some time, and that isn't now")
+		}
+		if e.Event.OccurredAt > now && !e.Event.IsNo() {
+			return nil, errFutureTime
 		}
 	}
 	return events, nil

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 func importRows(from, n int, event func(i int) *consentv1.Event) *consentv1.ImportEventsRequest {
@@ -131,6 +133,49 @@ func TestImportRejectsRowsNotImports(t *testing.T) {
 			wantStatus(t, status.FromProto(result.GetStatus()), codes.NotFound, "UNKNOWN_PERMISSION")
 		case rejected:
 			wantStatus(t, status.FromProto(result.GetStatus()), codes.InvalidArgument, "INVALID_ARGUMENT")
+		}
+	}
+}
+
+// TestImportOfTheFuture imports what lies ahead of the server's clock. A "yes" taken as of now would be another one at each import.
+func TestImportOfTheFuture(t *testing.T) {
+	start := time.Now()
+	r := newRig(t, func(o *Options) { o.Now = func() time.Time { return start } })
+	const scope = "newsletter/email"
+	tests := []struct {
+		event   *consentv1.Event
+		refused bool
+	}{
+		{grant("a@example.org", scope), true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_REQUESTED}, true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_CONFIRMED}, true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_USED}, true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_EVIDENCE_ADDED, Evidence: &consentv1.Evidence{Source: "x"}}, true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_OBJECTION_LIFTED}, true},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_WITHDRAWN}, false},
+		{&consentv1.Event{Kind: consentv1.EventKind_EVENT_KIND_OBJECTED}, false},
+		{&consentv1.Event{
+			Kind: consentv1.EventKind_EVENT_KIND_GRANTED, Evidence: &consentv1.Evidence{Method: consentv1.Method_METHOD_PRE_TICKED},
+		}, false},
+	}
+	for _, ahead := range []time.Duration{0, time.Millisecond} {
+		replies, err := importAll(t, r, importStart(&consentv1.Import{}), importRows(1, len(tests), func(i int) *consentv1.Event {
+			e := tests[i-1].event
+			e.Subject, e.Scope = fmt.Sprintf("s%d@example.org", i), &consentv1.Scope{Permissions: []string{scope}}
+			e.OccurredAt = timestamppb.New(start.Add(ahead))
+			return e
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, result := range replies[0].GetResults() {
+			refused := tests[i].refused && ahead > 0
+			switch {
+			case refused:
+				wantStatus(t, status.FromProto(result.GetStatus()), codes.FailedPrecondition, "FUTURE_TIME")
+			case result.GetStatus() != nil:
+				t.Errorf("%v, %s ahead: %v", tests[i].event.GetKind(), ahead, result.GetStatus())
+			}
 		}
 	}
 }
