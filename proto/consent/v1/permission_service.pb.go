@@ -489,7 +489,7 @@ func (x *CheckQuestion) GetSimilarGoods() bool {
 type BatchCheckRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Tenant string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// 1 to 10,000 questions.
+	// 1 to 10,000 questions, for 100,000 answers at most.
 	Questions []*CheckQuestion `protobuf:"bytes,2,rep,name=questions,proto3" json:"questions,omitempty"`
 	// Asked for every question that names no permissions of its own; 64 at most.
 	Permissions []string `protobuf:"bytes,3,rep,name=permissions,proto3" json:"permissions,omitempty"`
