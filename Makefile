@@ -6,6 +6,7 @@ RACECOUNT ?= 10
 BENCH ?= .
 BENCHCOUNT ?= 6
 BENCHPKGS ?= ./...
+BENCHFLAGS ?= -short
 
 # A workspace of the user's must not change what is built here, and neither may a tree that isn't a git checkout.
 export GOWORK := off
@@ -53,8 +54,8 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; with OLD=FILE, compare
-	GO='$(GO)' tools/bench.sh '$(COMMIT)' -bench='$(BENCH)' -count=$(BENCHCOUNT) $(BENCHPKGS)
+bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; with OLD=FILE, compare; BENCHFLAGS= for full size
+	GO='$(GO)' tools/bench.sh '$(COMMIT)' $(BENCHFLAGS) -bench='$(BENCH)' -count=$(BENCHCOUNT) $(BENCHPKGS)
 	$(if $(OLD),@$(MAKE) --no-print-directory $(TOOLS) && .tools/benchstat '$(OLD)' bench/results/latest.txt)
 
 .PHONY: lint
