@@ -46,7 +46,7 @@ remedy and advice. Write only to rows whose decision is ALLOW.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.format, "format", string(mailinglist.CSV), "mailchimp or csv")
 	flags.StringVar(&f.permission, "permission", "", "what the list is for, as newsletter/email")
-	flags.StringVar(&f.column, "column", "", "the column of a CSV file that holds the subjects; found out if left out")
+	flags.StringVar(&f.column, "column", "", "the column that holds the subjects; found out if left out")
 	flags.Uint32Var(&f.noticeVersion, "notice-version", 0, "of mailchimp: the version of the notice that was shown, which exports don't say")
 	flags.Var(&f.at, "at", "of mailchimp: the time of rows without one of their own; they can't be used if this is left out")
 	flags.StringVar(&f.out, "out", "", "the CSV `FILE` to write the list back to")
@@ -61,8 +61,6 @@ func (f *auditFlags) listOptions(stdin io.Reader) (mailinglist.Options, error) {
 	switch format, err := mailinglist.ParseFormat(f.format); {
 	case err != nil || format == mailinglist.NDJSON:
 		return o, usageErrorf("--format %q: choose mailchimp or csv", f.format)
-	case format == mailinglist.Mailchimp && f.column != "":
-		return o, usageErrorf("--column is for csv: exports of Mailchimp name their own")
 	case format == mailinglist.Mailchimp: // it is read twice, as standard input can't be
 		o.Format, o.NoticeVersion, o.At = format, f.noticeVersion, f.at.Time
 	case f.noticeVersion != 0 || !f.at.IsZero():

@@ -166,6 +166,9 @@ func (a *auditor) take(row *auditRow, sink *auditSink) error {
 		return err
 	}
 	cells := newAuditCells(row.answer)
+	if row.LeftOut != nil {
+		a.progress.messagef("%s", leftOut(row.Row))
+	}
 	switch {
 	case row.Duplicate:
 		a.out.Duplicates++

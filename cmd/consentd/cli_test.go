@@ -104,7 +104,6 @@ func TestUsage(t *testing.T) {
 		{"delimiter", []string{"import", "a.csv", "--format", "csv", "--delimiter", "::"}, "more than one character"},
 		{"audit without a permission", []string{"audit", "a.csv"}, `"permission"`},
 		{"audit events", []string{"audit", "a", "--format", "ndjson", "--permission", "p"}, "mailchimp or csv"},
-		{"audit a column of mailchimp", []string{"audit", "a", "--format", "mailchimp", "--permission", "p", "--column", "x"}, "--column is for csv"},
 		{"audit events of csv", []string{"audit", "a", "--permission", "p", "--notice-version", "3"}, "for mailchimp"},
 		{"two subjects", []string{"subject", "show", "anna", "berta"}, "one subject"},
 		{"validate nothing", []string{"policy", "validate"}, "one file"},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -233,6 +234,58 @@ func checkAudited(t *testing.T, path string, out auditOutput) {
 	unsplit := out.Rows - len(rows) + 1
 	if got := decisions["ALLOW"] + decisions["DENY"]; got != out.Allowed+out.Denied+out.Duplicates || decisions["REJECTED"]+unsplit != out.Rejected {
 		t.Errorf("%v, and %d rows that couldn't be split; counted: %+v", decisions, unsplit, out)
+	}
+}
+
+// TestImportDoesNotResurrect imports an opt-in of the future before and after a withdrawal.
+func TestImportDoesNotResurrect(t *testing.T) {
+	addr := startServer(t)
+	soon := func(hours time.Duration) string { return time.Now().UTC().Add(hours * time.Hour).Format(time.DateTime) }
+	exports := writeFile(t, "subscribed.csv", "Courriel préféré,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP\n"+
+		"anna@example.com,"+soon(2)+",192.0.2.1,"+soon(3)+",192.0.2.1\n"+"berta@example.com,2019-05-25 10:11:12,192.0.2.1,,\n")
+	args := []string{
+		"import", exports, "--format", "mailchimp", "--permission", "newsletter/email", "--notice-version", "3",
+		"--column", "Courriel préféré", "-o", "json",
+	}
+	for again := range 2 {
+		got := ask(t, addr, args...)
+		out := decode[importOutput](t, got.stdout)
+		if got.code != exitDone || out.Written != 1-again || out.Rejected != 1 || out.ByReason["FUTURE_TIME"] != 1 {
+			t.Errorf("import %d: %+v\n%s", again+1, out, got.stderr)
+		}
+		must(t, addr, "record", "withdraw", "anna@example.com", "newsletter/email")
+	}
+	audit := decode[auditOutput](t, must(t, addr, append([]string{"audit"}, args[1:]...)...))
+	if audit.Rejected != 1 || audit.ByReason["UNCONFIRMED"] != 1 {
+		t.Errorf("the audit: %+v", audit)
+	}
+}
+
+// TestNoOfARowCounts imports and audits rows whose "yes" can't be used.
+func TestNoOfARowCounts(t *testing.T) {
+	addr := startServer(t)
+	must(t, addr, "record", "grant", "anna@example.com", "newsletter/phone", "--notice-version", "3", "--method", "phone", "--source", "calls",
+		"--proof", "c/1", "--at", "2024-01-10T09:00:00Z")
+	list := writeFile(t, "list.csv", "Mail,Since,Until\nanna@example.com,05/06/2019,2025-02-03 10:11:12\n")
+	got := ask(t, addr, "import", list, "--format", "csv", "--permission", "newsletter/phone", "--column", "Mail", "--map", "granted_at=Since",
+		"--map", "withdrawn_at=Until", "-o", "json")
+	out := decode[importOutput](t, got.stdout)
+	if got.code != exitDone || out.Written != 1 || out.Partial != 1 || out.Rejected != 0 {
+		t.Errorf("%+v", out)
+	}
+	if !strings.Contains(got.stderr, `list.csv:2: used in part, for its "no" alone: granted_at: `) ||
+		!strings.Contains(got.stderr, "(UNREADABLE_TIME)") {
+		t.Errorf("standard error:\n%s", got.stderr)
+	}
+	if got := ask(t, addr, "check", "anna@example.com", "newsletter/phone"); got.code != exitDenied || !strings.Contains(got.stdout, "WITHDRAWN") {
+		t.Errorf("%+v", got)
+	}
+
+	gone := writeFile(t, "gone.csv", "Email Address,OPTIN_TIME,UNSUB_TIME\nberta@example.com,never,2020-02-03 04:05:06\n")
+	got = ask(t, addr, "audit", gone, "--format", "mailchimp", "--permission", "newsletter/email", "-o", "json")
+	audit := decode[auditOutput](t, got.stdout)
+	if audit.ByReason["WITHDRAWN"] != 1 || !strings.Contains(got.stderr, "gone.csv:2: used in part") {
+		t.Errorf("%+v\n%s", audit, got.stderr)
 	}
 }
 

@@ -21,6 +21,7 @@ type importFlags struct {
 	permission    string
 	noticeVersion uint32
 	at            instant
+	column        string
 	columns       []string
 	delimiter     string
 	encoding      string
@@ -37,8 +38,8 @@ NDJSON with one event a line. Files may be ZIPs, folders, or - for standard inpu
 
 A row that can't be used is reported with its line and reason, and stops nothing. A file that can't
 be read, or a column that isn't there, is an error before anything is written. The same import again
-changes nothing, so one that was interrupted is run again. The exit code is 1 if there were rows and
-none could be used.
+changes nothing (but where a "no" is dated later than now), so one that was interrupted is run again.
+The exit code is 1 if there were rows and none could be used.
 
 Fields that columns of CSV can be mapped to: ` + strings.Join(mailinglist.Fields(), ", ") + `.`,
 		Example: `  consentd import export.zip --format mailchimp --permission newsletter/email --notice-version 3
@@ -54,6 +55,7 @@ Fields that columns of CSV can be mapped to: ` + strings.Join(mailinglist.Fields
 	flags.StringVar(&f.permission, "permission", "", "what the grants of the list are for, as newsletter/email")
 	flags.Uint32Var(&f.noticeVersion, "notice-version", 0, "the version of the notice that was shown, where the list doesn't say")
 	flags.Var(&f.at, "at", "the time of rows without one of their own; they can't be used if this is left out")
+	flags.StringVar(&f.column, "column", "", "the column that holds the subjects; found out if left out")
 	flags.StringArrayVar(&f.columns, "map", nil, "`field=column` of a CSV file; may be repeated")
 	flags.StringVar(&f.delimiter, "delimiter", "", "what separates the cells of a CSV file, or tab; found out if left out")
 	flags.StringVar(&f.encoding, "encoding", "", "utf-8, windows-1252 or utf-16; found out if left out")
@@ -72,7 +74,7 @@ func someFiles(_ *cobra.Command, args []string) error {
 // listOptions is how the files are to be read.
 func (f *importFlags) listOptions(stdin io.Reader) (mailinglist.Options, error) {
 	o := mailinglist.Options{
-		Permission: f.permission, NoticeVersion: f.noticeVersion, At: f.at.Time, Encoding: f.encoding, Stdin: stdin,
+		Permission: f.permission, NoticeVersion: f.noticeVersion, At: f.at.Time, Column: f.column, Encoding: f.encoding, Stdin: stdin,
 	}
 	var err error
 	if o.Format, err = mailinglist.ParseFormat(f.format); err != nil {

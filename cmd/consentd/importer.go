@@ -21,13 +21,15 @@ const (
 )
 
 // importOutput is what import prints. Each row counts once: as rejected if it can't be used; else as written if any of its events changed
-// the record; else as superseded if something counts more than any of them; else as unchanged.
+// the record; else as superseded if something counts more than any of them; else as unchanged. Partial are those among the latter three of
+// which each "no" was used and the rest couldn't be.
 type importOutput struct {
 	Rows       int            `json:"rows"`
 	Written    int            `json:"written"`
 	Unchanged  int            `json:"unchanged"`
 	Superseded int            `json:"superseded"`
 	Rejected   int            `json:"rejected"`
+	Partial    int            `json:"partial"`
 	ByReason   map[string]int `json:"by_reason"`
 	Revision   string         `json:"revision"`
 	Rejects    []rejectOutput `json:"rejects"`
@@ -49,6 +51,9 @@ func (out *importOutput) table(dryRun bool) func(io.Writer) {
 		}
 		fmt.Fprintf(w, "%d rows: %s%d written, %d unchanged, %d superseded, %d rejected", out.Rows, would, out.Written, out.Unchanged,
 			out.Superseded, out.Rejected)
+		if out.Partial > 0 {
+			fmt.Fprintf(w, ", %d used in part", out.Partial)
+		}
 		if out.Revision != "" {
 			fmt.Fprintf(w, ", at revision %s", out.Revision)
 		}
@@ -225,6 +230,7 @@ func (i *importer) count(chunk *importChunk, results map[uint64]*consentv1.Impor
 			i.reject(row, reasonOf(result.GetStatus()), result.GetStatus().GetMessage()+details)
 		default:
 			i.out.countEffects(result.GetEffects())
+			i.noteLeftOut(row)
 		}
 	}
 	i.progress.show(uint64(i.out.Rows), chunk.done, chunk.total)
@@ -265,6 +271,20 @@ func (i *importer) reject(row mailinglist.Row, reason, message string) {
 	if len(i.out.Rejects) < listedRejects {
 		i.out.Rejects = append(i.out.Rejects, rejectOutput{File: row.File, Line: row.Line, Reason: reason, Message: message})
 	}
+}
+
+// noteLeftOut says why not all of a row was used.
+func (i *importer) noteLeftOut(row mailinglist.Row) {
+	if row.LeftOut == nil {
+		return
+	}
+	i.out.Partial++
+	i.progress.messagef("%s", leftOut(row))
+}
+
+// leftOut says of a row why nothing but each "no" in it counts.
+func leftOut(row mailinglist.Row) string {
+	return fmt.Sprintf("%s:%d: used in part, for its \"no\" alone: %s (%s)", row.File, row.Line, row.LeftOut, rowReason(row.LeftOut))
 }
 
 // reportSoFar says what an import that failed has done all the same.
