@@ -222,7 +222,8 @@ func checkOps(t *testing.T, ops string) {
 // TestSecondProcess starts on a directory that another process uses, and on one that is none: the message says so.
 func TestSecondProcess(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	p := spawn(t, data)
+	ready := filepath.Join(t.TempDir(), "ready.json")
+	p := spawn(t, data, "--ready-file", ready)
 	file := writeFile(t, "data", "no directory")
 	for name, args := range map[string][]string{
 		"the same directory": {"--data-dir", data, "--listen", "127.0.0.1:0"},
@@ -232,10 +233,13 @@ func TestSecondProcess(t *testing.T) {
 			"--policy", "testdata/policy_faulty.yaml"},
 		"a policy that isn't there": {"--data-dir", filepath.Join(t.TempDir(), "other"), "--listen", "127.0.0.1:0", "--policy", "nowhere.yaml"},
 	} {
-		got := runBinary(t, nil, append([]string{"serve", "--ops-listen", "127.0.0.1:0"}, args...)...)
+		got := runBinary(t, nil, append([]string{"serve", "--ops-listen", "127.0.0.1:0", "--ready-file", ready}, args...)...)
 		if got.code != exitFailed || !strings.Contains(got.stderr, "consentd: ") || strings.Contains(got.stderr, "goroutine ") {
 			t.Errorf("%s: exit code %d:\n%s", name, got.code, got.stderr)
 		}
+	}
+	if text, err := os.ReadFile(ready); err != nil || decode[readyOutput](t, string(text)).PID != p.cmd.Process.Pid {
+		t.Errorf("the ready file of the first process: %s, error %v", text, err)
 	}
 	if got := runBinary(t, nil, "check", "anna", "crm_storage", "--addr", p.addr); got.code != exitDone {
 		t.Errorf("the first process doesn't answer any more: %+v", got)

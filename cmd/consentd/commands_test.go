@@ -240,9 +240,9 @@ func checkAudited(t *testing.T, path string, out auditOutput) {
 // TestImportDoesNotResurrect imports an opt-in of the future before and after a withdrawal.
 func TestImportDoesNotResurrect(t *testing.T) {
 	addr := startServer(t)
-	soon := func(hours time.Duration) string { return time.Now().UTC().Add(hours * time.Hour).Format(time.DateTime) }
+	soon := func(wait time.Duration) string { return time.Now().UTC().Add(wait).Format(time.DateTime) }
 	exports := writeFile(t, "subscribed.csv", "Courriel préféré,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP\n"+
-		"anna@example.com,"+soon(2)+",192.0.2.1,"+soon(3)+",192.0.2.1\n"+"berta@example.com,2019-05-25 10:11:12,192.0.2.1,,\n")
+		"anna@example.com,"+soon(2*time.Hour)+",192.0.2.1,"+soon(3*time.Hour)+",192.0.2.1\n"+"berta@example.com,2019-05-25 10:11:12,192.0.2.1,,\n")
 	args := []string{
 		"import", exports, "--format", "mailchimp", "--permission", "newsletter/email", "--notice-version", "3",
 		"--column", "Courriel préféré", "-o", "json",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,15 @@ func notYet(err error) bool {
 	return false
 }
 
+// applyPolicy makes the policy the newest, unless it is: then nothing is written, so that a start also succeeds on a full disk. With
+// another policy it doesn't: the one before may allow what this one denies.
 func (r *replica) applyPolicy(ctx context.Context, node *cluster.Node) error {
 	if r.policy == nil {
+		return nil
+	}
+	newest, err := node.Policy(ctx, r.cli.tenant, 0)
+	if err == nil && bytes.Equal(newest.Document, r.policy) {
+		r.log.Info("policy", "tenant", r.cli.tenant, "version", newest.Version, "changed", false)
 		return nil
 	}
 	id, err := uuid.NewV7()

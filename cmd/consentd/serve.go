@@ -82,16 +82,13 @@ func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 	if errors.As(err, &failure) {
 		return err // a node that failed may hang when it is closed
 	}
-	err = errors.Join(err, node.Close(), removeReadyFile(s.readyFile))
+	err = errors.Join(err, removeReadyFile(s.readyFile), node.Close()) // in this order: once closed, the next process may be ready
 	r.log.Info("stopped")
 	return err
 }
 
 // prepare does what can fail for a mistake before the data is touched.
 func (r *replica) prepare(ctx context.Context) (err error) {
-	if err := removeReadyFile(r.config.readyFile); err != nil {
-		return err
-	}
 	if r.config.policy != "" {
 		if r.policy, err = r.cli.readPolicy(r.config.policy); err != nil {
 			return err
@@ -159,6 +156,11 @@ func (r *replica) run(ctx context.Context, node *cluster.Node) error {
 		State: node, Records: node, Policies: node, Logger: r.log, Registerer: r.metrics, Ready: r.ready,
 	})
 	if err != nil {
+		closeAll(r.listeners)
+		return err
+	}
+	// Only now is a ready file sure to be a stale one: until the directory and the addresses are this process's, it may be of another.
+	if err := removeReadyFile(r.config.readyFile); err != nil {
 		closeAll(r.listeners)
 		return err
 	}
