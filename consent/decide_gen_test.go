@@ -29,7 +29,9 @@ var (
 
 // genContext is what generated histories are folded with.
 var genContext = func() FoldContext {
-	names, err := (*Names)(nil).AddScope(Scope{Permissions: genPermissions, Purposes: genPurposes, Channels: genChannels})
+	names, err := (*Names)(nil).AddScope(Scope{
+		Permissions: append(slices.Clone(genPermissions), genPurposes...), Purposes: genPurposes, Channels: genChannels,
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -127,7 +129,7 @@ func drawConsentTerms(t *rapid.T, p *Permission) {
 	p.ConfirmWithin = days(1, "confirm within")
 	p.ExpiresAfter = days(1, "expires after")
 	p.DormantAfter = days(1, "dormant after")
-	p.NoticeMin = rapid.Uint32Range(0, 2).Draw(t, "notice min")
+	p.NoticeMin = rapid.SampledFrom([]uint32{0, 1, 2, 2, 5}).Draw(t, "notice min")
 	p.AgeOfConsent = rapid.SampledFrom([]uint8{0, 13, 16}).Draw(t, "age of consent")
 	p.AgeByCountry = map[[2]byte]uint8{{'A', 'T'}: 14}
 }
@@ -155,21 +157,20 @@ func drawNow(t *rapid.T) Time {
 	return genStart + Time(rapid.Int64Range(0, 40).Draw(t, "day"))*genDay + Time(rapid.Int64Range(-1, 1).Draw(t, "off by"))
 }
 
-// drawStory draws up to ten events, in any order, on distinct days; but a "no" may share the instant of another event.
+// drawStory draws up to fourteen events, in any order, on distinct days; but a "no" may share the instant of another event. One story
+// in four is of grants for the most part, more than a record keeps.
 func drawStory(t *rapid.T, p *Permission) []Event {
-	days := rapid.SliceOfNDistinct(rapid.Int64Range(0, 25), 0, 10, rapid.ID[int64]).Draw(t, "days")
+	days := rapid.SliceOfNDistinct(rapid.Int64Range(0, 25), 0, 14, rapid.ID[int64]).Draw(t, "days")
+	kinds := genEventKinds
+	if seldom(t, 4, "grants for the most part") {
+		kinds = genGrantKinds
+	}
 	var history []Event
-	grants := 0
 	for _, day := range days {
 		at := genStart + Time(day)*genDay
-		e := drawChapter(t, p, at)
+		e := drawChapter(t, p, kinds, at)
 		if e.IsNo() && len(history) > 0 && seldom(t, 4, "tie") {
 			e.OccurredAt = history[0].OccurredAt
-		}
-		if e.Kind == Granted {
-			if grants++; grants > maxGrants {
-				continue
-			}
 		}
 		history = append(history, e)
 	}
@@ -182,9 +183,13 @@ var genEventKinds = []EventKind{
 	Restricted, Unrestricted, GroundsRecorded, Erased,
 }
 
+var genGrantKinds = []EventKind{
+	Granted, Granted, Granted, Granted, Granted, Granted, Granted, Confirmed, EvidenceAdded, AttributesSet, Objected, Withdrawn,
+}
+
 // drawChapter draws an event, more often one that makes an ALLOW likely.
-func drawChapter(t *rapid.T, p *Permission, at Time) Event {
-	e := Event{Kind: rapid.SampledFrom(genEventKinds).Draw(t, "kind"), OccurredAt: at}
+func drawChapter(t *rapid.T, p *Permission, kinds []EventKind, at Time) Event {
+	e := Event{Kind: rapid.SampledFrom(kinds).Draw(t, "kind"), OccurredAt: at}
 	switch e.Kind {
 	case Granted, Requested, Confirmed, EvidenceAdded, Used:
 		e.Scope.Permissions = []string{p.Name}
@@ -200,6 +205,9 @@ func drawChapter(t *rapid.T, p *Permission, at Time) Event {
 		e.Evidence, e.Terms = drawProof(t), drawGrantTerms(t, at)
 	case EvidenceAdded:
 		e.Evidence = drawProof(t)
+		if seldom(t, 3, "names its grant") {
+			e.GrantAt = genStart + Time(rapid.Int64Range(0, 25).Draw(t, "grant of day"))*genDay
+		}
 	case Objected, ObjectionLifted:
 		e.Objection = ObjectionKind(rapid.IntRange(0, 2).Draw(t, "objection"))
 	case AttributesSet:
@@ -213,6 +221,9 @@ func drawScope(t *rapid.T, p *Permission) Scope {
 	case 0, 1:
 		return Scope{Permissions: []string{p.Name}}
 	case 2:
+		if seldom(t, 3, "written as a permission") {
+			return Scope{Permissions: []string{p.Purpose}}
+		}
 		return Scope{Purposes: []string{p.Purpose}}
 	case 3:
 		return Scope{Permissions: drawNames(t, 0, genPermissions), Channels: drawNames(t, 1, genChannels)}
@@ -225,7 +236,7 @@ func drawScope(t *rapid.T, p *Permission) Scope {
 
 func drawProof(t *rapid.T) Evidence {
 	e := Evidence{
-		NoticeVersion: rapid.Uint32Range(0, 3).Draw(t, "notice"), Method: MethodWebForm, Source: "shop", Reference: "forms/1",
+		NoticeVersion: rapid.Uint32Range(0, 6).Draw(t, "notice"), Method: MethodWebForm, Source: "shop", Reference: "forms/1",
 	}
 	switch rapid.IntRange(0, 9).Draw(t, "proof") {
 	case 0:

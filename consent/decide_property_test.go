@@ -37,21 +37,58 @@ func TestProperty01(t *testing.T) {
 
 // TestProperty02 removes proof or confirmation: that never turns DENY into ALLOW. One thing is left to row 20: without proof nothing
 // shows that consent was asked for, so another basis may allow; but only where one does if consent was never asked for or answered.
+// And where one grant leaves another out (isSelective), what it had left out may allow without proof or confirmation of the first.
 func TestProperty02(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScenario(t)
-		before := s.decide()
+		before, selective := s.decide(), isSelective(s)
 		if before.Allowed {
 			return
 		}
 		unconfirmed, unproven, unasked := s, s, s
 		unconfirmed.history = slices.DeleteFunc(slices.Clone(s.history), func(e Event) bool { return e.Kind == Confirmed })
-		if after := unconfirmed.decide(); after.Allowed {
+		if after := unconfirmed.decide(); after.Allowed && (after.Basis != BasisConsent || !selective) {
 			t.Fatalf("without confirmation %v became %v", before, after)
 		}
 		unproven.history, unasked.history = withoutProof(s.history), withoutAsking(s.history, s.p)
-		if after := unproven.decide(); after.Allowed && (after.Basis == BasisConsent || !unasked.decide().Allowed) {
+		after := unproven.decide()
+		if after.Allowed && (after.Basis == BasisConsent && !selective || after.Basis != BasisConsent && !unasked.decide().Allowed) {
 			t.Fatalf("without proof %v became %v, without asking %v", before, after, unasked.decide())
+		}
+	})
+}
+
+// isSelective reports whether the history has more grants of the permission than a record keeps; or, where the policy asks for no proof,
+// one with terms and without proof, which leaves out what is unproven before it and is left out for what is proven.
+func isSelective(s scenario) bool {
+	grants, limited := 0, false
+	for _, e := range s.history {
+		if e.Kind == Granted && slices.Contains(e.Scope.Permissions, s.p.Name) {
+			grants++
+			limited = limited || e.Terms.ValidFrom+e.Terms.ExpiresAt != 0 && proofIn(&e.Evidence) != grantProof
+		}
+	}
+	return grants > maxGrants || limited && !s.p.ProofRequired
+}
+
+// TestUnprovenGrantsOpenNothing adds grants without proof, dated last, to a consent that has to be proven: DENY stays DENY, on every
+// basis.
+func TestUnprovenGrantsOpenNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawScenario(t)
+		s.p.ProofRequired = true
+		before := s.decide()
+		if s.record().Consent(s.p).State != StateGiven || before.Allowed {
+			return
+		}
+		for range rapid.IntRange(1, maxGrants+2).Draw(t, "unproven grants") {
+			g := Event{Kind: Granted, OccurredAt: s.last(), Scope: Scope{Permissions: []string{s.p.Name}}}
+			g.Evidence, g.Terms = drawProof(t), drawGrantTerms(t, g.OccurredAt)
+			g.Evidence.Method, g.Evidence.Reference = MethodUnknown, ""
+			s = s.with(g)
+			if after := s.decide(); after.Allowed {
+				t.Fatalf("an unproven grant turned %v into %v", before, after)
+			}
 		}
 	})
 }

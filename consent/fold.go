@@ -76,9 +76,9 @@ func (e Effect) hidden() Effect {
 	return e
 }
 
-// sameFacts reports whether two records say the same, apart from when they changed.
+// sameFacts reports whether two records say the same, apart from when they changed and what they passed over.
 func sameFacts(a, b Record) bool {
-	return a.grantCount() == b.grantCount() && slices.Equal(a[min(len(a), headerWords):], b[min(len(b), headerWords):])
+	return a.grantCount() == b.grantCount() && slices.Equal(a.deciding(), b.deciding())
 }
 
 // isRecorded reports whether the history has the very event.

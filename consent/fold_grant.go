@@ -4,7 +4,7 @@ import "slices"
 
 // grant records a consent for one permission. Earlier grants stay beside it as long as they say what it doesn't, so that a form sent
 // twice, or an old list imported, takes nothing from what stands. A grant with terms of its own leaves none, because nobody may fall
-// back from "until March" to a yes without end.
+// back from "until March" to a yes without end; but one without proof leaves what is proven, and is passed over itself.
 func (f *folding) grant(id NameID, e *Event) {
 	if !f.fits(wordsPerName) {
 		f.note(Superseded)
@@ -12,12 +12,16 @@ func (f *folding) grant(id NameID, e *Event) {
 	}
 	g, limited := newGrant(id, e), e.Terms.ValidFrom != 0 || e.Terms.ExpiresAt != 0
 	first, end := f.record.grantsOf(id)
-	if first < end && f.record.grant(end-1).at == g.at {
-		if f.record.grant(end-1).dominates(g) && !limited {
-			return
-		}
-		f.removeGrants(end-1, end)
+	again := first < end && f.record.grant(end-1).at == g.at
+	switch {
+	case again && !limited && f.record.grant(end-1).dominates(g):
+		return
+	case !g.proven() && (again || limited) && f.hasProven(first, end):
+		f.passOver(id, g.at)
+		return
+	case again:
 		end--
+		f.removeGrants(end, end+1)
 	}
 	if limited {
 		f.removeGrants(first, end)
@@ -27,24 +31,44 @@ func (f *folding) grant(id NameID, e *Event) {
 	f.setTerm(factValidFrom, id, e.Terms.ValidFrom)
 	f.setTerm(factExpiresAt, id, e.Terms.ExpiresAt)
 	f.drop(factRequested, id)
+	f.drop(factPassedOver, id)
+	f.note(Applied)
 	f.prune(id)
 	if first, end := f.record.grantsOf(id); end-first > maxGrants {
 		f.evict(first, end)
 	}
-	f.note(Applied)
 }
 
-// evict removes the oldest grant that isn't both proven and confirmed, or else the oldest, but never the latest: no number of careless
-// imports may push out what stands.
-func (f *folding) evict(first, end int) {
-	oldest := first
-	for i := first; i < end-1; i++ {
-		if g := f.record.grant(i); g.flags&grantProof != grantProof || g.confirmedAt == 0 {
-			oldest = i
-			break
+func (f *folding) hasProven(first, end int) bool {
+	for i := first; i < end; i++ {
+		if f.record.grant(i).proven() {
+			return true
 		}
 	}
-	f.removeGrants(oldest, oldest+1)
+	return false
+}
+
+// passOver leaves a grant out for good, and keeps its time, so that evidence for the last grant isn't taken for that of another.
+func (f *folding) passOver(id NameID, at Time) {
+	f.set(factPassedOver, id, uint64(at))
+	f.note(Superseded)
+}
+
+// evict removes the oldest grant without proof, or else the oldest that isn't confirmed, or else the oldest. The latest stays if it is
+// proven: no number of careless imports may push out what stands, nor what denies.
+func (f *folding) evict(first, end int) {
+	weakest, latest := first, f.record.grant(end-1)
+	for i := first + 1; i < end-1; i++ {
+		if f.record.grant(i).strength() < f.record.grant(weakest).strength() {
+			weakest = i
+		}
+	}
+	if !latest.proven() && f.record.grant(weakest).proven() {
+		f.removeGrants(end-1, end)
+		f.passOver(latest.permission, latest.at)
+		return
+	}
+	f.removeGrants(weakest, weakest+1)
 }
 
 func newGrant(id NameID, e *Event) grant {
@@ -112,12 +136,7 @@ func (f *folding) prove(id NameID, e *Event) {
 		}
 		return
 	}
-	i := end - 1
-	if e.GrantAt != 0 {
-		for i >= first && f.record.grant(i).at != e.GrantAt {
-			i--
-		}
-	}
+	i := f.meant(id, e.GrantAt, first, end)
 	if i < first {
 		f.note(Superseded)
 		return
@@ -129,6 +148,22 @@ func (f *folding) prove(id NameID, e *Event) {
 	}
 	f.change(i, g)
 	f.prune(id)
+}
+
+// meant returns the place of the grant that evidence is for, or one before the first if that grant isn't in the record.
+func (f *folding) meant(id NameID, at Time, first, end int) int {
+	passedOver := Time(f.record.fact(factPassedOver, id))
+	if last := f.record.grant(end - 1).at; at == 0 {
+		at = max(last, passedOver)
+	}
+	if at == passedOver {
+		return first - 1
+	}
+	i := end - 1
+	for i >= first && f.record.grant(i).at != at {
+		i--
+	}
+	return i
 }
 
 // refused returns the latest time of a "no" to consent that covers a permission, or zero.
@@ -194,7 +229,7 @@ func (f *folding) dropCovered(id NameID, at Time) {
 	facts := f.record.facts()
 	kept := slices.DeleteFunc(facts, func(word uint64) bool {
 		kind, permission, value := factOf(word)
-		return kind == factRequested && Time(value) <= at && f.covers(id, permission)
+		return (kind == factRequested || kind == factPassedOver) && Time(value) <= at && f.covers(id, permission)
 	})
 	f.record = f.record[:len(f.record)-len(facts)+len(kept)]
 }

@@ -133,12 +133,23 @@ func (f *folding) mark(kind MarkKind, e *Event) {
 func (f *folding) markNames(kind MarkKind, of NameKind, names []string, e *Event) {
 	for _, name := range names {
 		id := f.c.Names.ID(of, name)
-		if id == 0 && !e.IsNo() {
+		switch {
+		case id == 0 && !e.IsNo():
 			f.note(Superseded)
 			continue
+		case of == PermissionName && e.IsNo():
+			id = f.asPurpose(id)
 		}
 		f.raise(factKind(kind), id, e.OccurredAt)
 	}
+}
+
+// asPurpose returns the purpose of a permission that has no channel: who says no to "newsletter" means it on every channel.
+func (f *folding) asPurpose(permission NameID) NameID {
+	if purpose, channel := f.c.Names.Parts(permission); channel == 0 {
+		return purpose
+	}
+	return permission
 }
 
 // raise sets a fact to a later time. When the record is full, a "no" is raised over everything instead, and anything else is left out:

@@ -78,6 +78,21 @@ func (g grant) words() (first, second uint64) {
 	return first, second
 }
 
+// proven reports whether the proof is complete. Art. 7(1) GDPR.
+func (g grant) proven() bool { return g.flags&grantProof == grantProof }
+
+// strength is how much a grant is worth keeping when there are too many.
+func (g grant) strength() int {
+	switch {
+	case !g.proven():
+		return 0
+	case g.confirmedAt == 0:
+		return 1
+	default:
+		return 2
+	}
+}
+
 // dominates reports whether an earlier grant says nothing that g doesn't, so that wherever the earlier one allows, g does too.
 func (g grant) dominates(earlier grant) bool {
 	return earlier.flags&^g.flags == 0 && g.notice >= earlier.notice &&
@@ -87,18 +102,20 @@ func (g grant) dominates(earlier grant) bool {
 // reach returns how many of a permission's demands on a grant are met before the first that isn't, in the order of the decision table:
 // restriction (row 5), explicit (8, 9), proof (20), confirmation (21), notice (25). Demands of time aren't among them.
 func (g grant) reach(p *Permission, restricted Time) int {
-	for i, met := range [grantDemands]bool{
-		restricted == 0 || p.RestrictionExemption != "" || g.flags&grantOverridesRestriction != 0 && g.at > restricted,
-		g.flags&grantExplicit != 0 || !p.SignificantDecision && (!p.SpecialCategory || p.Article9Ground[BasisConsent] != ""),
-		!p.ProofRequired || g.flags&grantProof == grantProof,
-		!p.DoubleOptIn || g.confirmedAt != 0 && (p.ConfirmWithin == 0 || int64(g.confirmedAt-g.at) <= p.ConfirmWithin),
-		g.notice >= p.NoticeMin,
-	} {
-		if !met {
-			return i
-		}
+	switch {
+	case restricted != 0 && p.RestrictionExemption == "" && (g.flags&grantOverridesRestriction == 0 || g.at <= restricted):
+		return 0
+	case g.flags&grantExplicit == 0 && (p.SignificantDecision || p.SpecialCategory && p.Article9Ground[BasisConsent] == ""):
+		return 1
+	case p.ProofRequired && !g.proven():
+		return 2
+	case p.DoubleOptIn && (g.confirmedAt == 0 || p.ConfirmWithin != 0 && int64(g.confirmedAt-g.at) > p.ConfirmWithin):
+		return 3
+	case g.notice < p.NoticeMin:
+		return 4
+	default:
+		return grantDemands
 	}
-	return grantDemands
 }
 
 // fill fills in what is recorded of a grant that stands.
@@ -106,7 +123,7 @@ func (g grant) fill(c *Consent) {
 	c.State, c.Since = StateGiven, g.at
 	c.ConfirmedAt = g.confirmedAt
 	c.NoticeVersion = g.notice
-	c.Proven = g.flags&grantProof == grantProof
+	c.Proven = g.proven()
 	c.Explicit = g.flags&grantExplicit != 0
 	c.OverridesRestriction = g.flags&grantOverridesRestriction != 0
 }

@@ -40,11 +40,14 @@ const (
 	factValidFrom // with factExpiresAt: the terms of the permission's oldest grant
 	factExpiresAt
 	factAttributes
+	factPassedOver // when the permission's last grant was given, if folding left it out in favour of what is proven
 	factKinds
 )
 
 // perPermission reports whether a fact is one about a permission, and never over everything.
-func (k factKind) perPermission() bool { return k >= factRequested && k <= factExpiresAt }
+func (k factKind) perPermission() bool {
+	return k >= factRequested && k <= factExpiresAt || k == factPassedOver
+}
 
 // perSubject reports whether a fact is one about the subject, and has no scope.
 func (k factKind) perSubject() bool {
@@ -73,6 +76,13 @@ func (r Record) facts() []uint64 {
 		return nil
 	}
 	return r[headerWords+grantWords*r.grantCount():]
+}
+
+// deciding returns the words that decisions are made from: all but the header and what was passed over.
+func (r Record) deciding() []uint64 {
+	facts := r.facts()
+	end, _ := findFact(facts, factPassedOver, 0)
+	return r[min(len(r), headerWords) : len(r)-len(facts)+end]
 }
 
 // findFact returns where in facts a fact is or belongs.

@@ -70,6 +70,9 @@ func (r Record) validFact(kind factKind, id NameID, value uint64) bool {
 		return first < end
 	case factErased:
 		return value <= uint64(r.Newest())
+	case factPassedOver:
+		first, end := r.grantsOf(id)
+		return first < end && value <= uint64(r.Newest())
 	case factRequested:
 		first, end := r.grantsOf(id)
 		return first == end && value <= uint64(r.Newest())

@@ -14,12 +14,13 @@ type refGrant struct {
 	at, confirmedAt, validFrom, expiresAt                   Time
 	notice                                                  uint32
 	hasMethod, hasSource, hasReference, explicit, overrides bool
+	out                                                     bool // for good: another says all that it does, or counts more
 }
 
 type refFacts struct {
 	times map[string]Time // "withdrawn", "refused", "invalidated", "objected to marketing", ...: the latest, covering the permission
 
-	grants       []refGrant // oldest first
+	grants       []refGrant // oldest first, those that are out among them
 	requested    bool
 	birth        Date
 	country      string
@@ -71,6 +72,9 @@ func refCovers(s Scope, p *Permission) bool {
 
 func (f *refFacts) fold(p *Permission, e Event) {
 	covered, named := refCovers(e.Scope, p), slices.Contains(e.Scope.Permissions, p.Name)
+	if refRank(e) == 1 && slices.Contains(e.Scope.Permissions, p.Purpose) {
+		covered = true // a purpose written as a permission
+	}
 	no := func(name string) {
 		if covered {
 			f.times[name] = e.OccurredAt
@@ -91,7 +95,7 @@ func (f *refFacts) fold(p *Permission, e Event) {
 			f.grant(e)
 		}
 	case Requested:
-		asked := f.times["withdrawn"] == 0 && f.times["refused"] == 0 && f.times["invalidated"] == 0 && len(f.grants) == 0
+		asked := f.times["withdrawn"] == 0 && f.times["refused"] == 0 && f.times["invalidated"] == 0 && !f.stands()
 		f.requested = f.requested || named && asked
 	case Confirmed:
 		for i := range f.grants {
@@ -99,6 +103,7 @@ func (f *refFacts) fold(p *Permission, e Event) {
 				g.confirmedAt = e.OccurredAt
 			}
 		}
+		f.tidy()
 	case EvidenceAdded:
 		if named {
 			f.prove(e)
@@ -154,25 +159,83 @@ func (f *refFacts) grant(e Event) {
 		explicit: e.Terms.Explicit, overrides: e.Terms.OverridesRestriction,
 	}
 	g.prove(e.Evidence)
-	if g.validFrom != 0 || g.expiresAt != 0 {
-		f.grants = nil
+	for i := range f.grants {
+		if g.validFrom == 0 && g.expiresAt == 0 {
+			break
+		}
+		if old := &f.grants[i]; !old.out && old.proven() && !g.proven() {
+			g.out = true
+		}
+	}
+	for i := range f.grants {
+		f.grants[i].out = f.grants[i].out || !g.out && (g.validFrom != 0 || g.expiresAt != 0)
 	}
 	f.grants = append(f.grants, g)
 	f.requested = false
+	f.tidy()
+	f.crowd()
 }
 
+// tidy takes out what says nothing that a later grant doesn't.
+func (f *refFacts) tidy() {
+	for i := range f.grants {
+		for _, later := range f.grants[i+1:] {
+			f.grants[i].out = f.grants[i].out || !later.out && f.grants[i].saysNoMoreThan(later)
+		}
+	}
+}
+
+func (g *refGrant) saysNoMoreThan(later refGrant) bool {
+	switch {
+	case g.hasMethod && !later.hasMethod, g.hasSource && !later.hasSource, g.hasReference && !later.hasReference,
+		g.explicit && !later.explicit, g.overrides && !later.overrides, g.notice > later.notice:
+		return false
+	case g.confirmedAt == 0:
+		return true
+	}
+	return later.confirmedAt != 0 && later.confirmedAt-later.at <= g.confirmedAt-g.at
+}
+
+// crowd lets a fifth grant push one out: any without proof, or any but the newest without confirmation, or any; the oldest of these.
+func (f *refFacts) crowd() {
+	var in []*refGrant
+	for i := range f.grants {
+		if !f.grants[i].out {
+			in = append(in, &f.grants[i])
+		}
+	}
+	if len(in) <= 4 {
+		return
+	}
+	for _, g := range in {
+		if !g.proven() {
+			g.out = true
+			return
+		}
+	}
+	for _, g := range in[:4] {
+		if g.confirmedAt == 0 {
+			g.out = true
+			return
+		}
+	}
+	in[0].out = true
+}
+
+// prove adds evidence to the grant it names, or the last one.
 func (f *refFacts) prove(e Event) {
-	if len(f.grants) == 0 {
-		return
+	for i := len(f.grants) - 1; i >= 0; i-- {
+		g := &f.grants[i]
+		if e.GrantAt != 0 && e.GrantAt != g.at {
+			continue
+		}
+		g.prove(e.Evidence)
+		if g.notice == 0 {
+			g.notice = e.Evidence.NoticeVersion
+		}
+		break
 	}
-	last := &f.grants[len(f.grants)-1]
-	if e.GrantAt != 0 && e.GrantAt != last.at {
-		return
-	}
-	last.prove(e.Evidence)
-	if last.notice == 0 {
-		last.notice = e.Evidence.NoticeVersion
-	}
+	f.tidy()
 }
 
 func (g *refGrant) prove(e Evidence) {
@@ -204,6 +267,11 @@ func (f *refFacts) set(a Attributes) {
 			f.yes[name] = *value
 		}
 	}
+}
+
+// stands reports whether any grant does.
+func (f *refFacts) stands() bool {
+	return slices.ContainsFunc(f.grants, func(g refGrant) bool { return !g.out })
 }
 
 // erase cuts: what is left is every "no", what took one back, and the erasure itself, which suppresses.
@@ -432,7 +500,7 @@ func (c *refCase) counts() *refGrant {
 	furthest := -1
 	for i := range c.grants {
 		g := &c.grants[i]
-		if row := g.stumbles(c); row >= furthest {
+		if row := g.stumbles(c); !g.out && row >= furthest {
 			best, furthest = g, row
 		}
 	}

@@ -1,0 +1,173 @@
+package consent
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const severalPolicy = `
+format: 1
+purposes:
+  newsletter:
+    direct_marketing: true
+    channels:
+      email: {bases: [consent, existing_customer], double_opt_in: true, confirm_within: 2d}
+      post: {bases: [consent, legitimate_interest], assessment: a, notice_at_collection: true, expires_after: 10d}
+`
+
+// TestUnprovenGrantsPushNoDenialOut starts from a proven consent whose denial ends the walk. What is imported over it without proof must
+// not lead to the next basis.
+func TestUnprovenGrantsPushNoDenialOut(t *testing.T) {
+	w := newWorld(t, severalPolicy)
+	limited := func(e *Event) { e.Terms.ExpiresAt = onDay(100) }
+	starting := func(e *Event) { e.Terms.ValidFrom = onDay(15) }
+	for _, start := range []struct {
+		permission string
+		want       Reason
+	}{{"newsletter/post", ReasonExpired}, {"newsletter/email", ReasonUnconfirmed}} {
+		name := start.permission
+		for imported, grants := range map[string][]Event{
+			"none":                   nil,
+			"one with an end":        {yes(2, name, noProof, limited)},
+			"one with a start":       {yes(2, name, noProof, starting)},
+			"one at the same time":   {yes(1, name, bareOf(12))},
+			"four of falling notice": {yes(2, name, bareOf(8)), yes(3, name, bareOf(7)), yes(4, name, bareOf(6)), yes(5, name, bareOf(5))},
+			"and one with an end": {yes(2, name, bareOf(8)), yes(3, name, bareOf(7)), yes(4, name, bareOf(6)), yes(5, name, bareOf(5)),
+				yes(6, name, noProof, limited)},
+		} {
+			t.Run(name+"/"+imported, func(t *testing.T) {
+				proven := yes(1, name, func(e *Event) { e.Evidence.NoticeVersion = 9 })
+				r := FoldHistory(append([]Event{set(0, customer), proven}, grants...), w.c)
+				d := Decide(w.permission(t, name), r, Question{SimilarGoods: true}, onDay(20))
+				if d.Allowed || d.Reason != start.want {
+					t.Errorf("%v, want %v", d, start.want)
+				}
+			})
+		}
+	}
+}
+
+// TestEvidenceForAGrantPassedOver adds the proof of a grant that was left out for a proven one. It proves no other grant, whether it
+// names its grant or not.
+func TestEvidenceForAGrantPassedOver(t *testing.T) {
+	full := make([]Event, maxGrants)
+	for i := range full {
+		full[i] = granted(Time(10 + i))
+		full[i].Evidence.NoticeVersion = uint32(20 - i)
+	}
+	noNotice := granted(10)
+	noNotice.Evidence.NoticeVersion = 0
+	tests := []struct {
+		name    string
+		history []Event
+		left    Event
+		counts  Time // the grant that counts afterwards, for a permission that has to be proven
+	}{
+		{"terms", []Event{granted(10)}, granted(30, unproven, until(90)), 10},
+		{"terms, beside an unproven one without", []Event{granted(10), granted(20, bareOf(9))}, granted(30, unproven, until(90)), 10},
+		{"terms, and the notice of the proven one isn't known", []Event{noNotice}, granted(30, unproven, until(90)), 10},
+		{"a fifth", full, granted(30, bareOf(2)), 13},
+	}
+	for _, tt := range tests {
+		for _, grantAt := range []Time{0, 30} {
+			t.Run(tt.name, func(t *testing.T) {
+				l := testLedger{c: foldContext(t)}
+				for _, e := range tt.history {
+					l.write(e)
+				}
+				p := bound(l.c.Names, email)
+				p.ProofRequired = true
+				before := l.record.Consent(p)
+				if got := l.write(tt.left); got != Superseded {
+					t.Errorf("the grant: effect %d, want %d", got, Superseded)
+				}
+				if got := l.write(evidence(40, grantAt, proof)); got != Superseded {
+					t.Errorf("its evidence: effect %d, want %d", got, Superseded)
+				}
+				if diff := cmp.Diff(before, l.record.Consent(p)); diff != "" || before.Since != tt.counts {
+					t.Errorf("consent of %d (-before +after):\n%s", before.Since, diff)
+				}
+				l.write(granted(50, func(e *Event) { e.Evidence.NoticeVersion = 0 }))
+				if got := l.write(evidence(60, 0, proof)); got != Applied || l.record.Consent(p).Since != 50 {
+					t.Errorf("evidence for the grant after it: effect %d, %+v", got, l.record.Consent(p))
+				}
+				l.write(at(70, Withdrawn))
+				if want := FoldHistory([]Event{at(70, Withdrawn)}, l.c); !sameFacts(want, l.record) || len(want) != len(l.record) {
+					t.Errorf("a withdrawal leaves %x, want %x", l.record, want)
+				}
+			})
+		}
+	}
+}
+
+// bareOf leaves a grant without proof, under a notice.
+func bareOf(notice uint32) func(*Event) {
+	return func(e *Event) { e.Evidence = Evidence{NoticeVersion: notice} }
+}
+
+// TestUnprovenGrantsGoFirst fills a record up, and looks at which grants are left.
+func TestUnprovenGrantsGoFirst(t *testing.T) {
+	falling := func(n int, change func(i int, e *Event)) []Event {
+		var events []Event
+		for i := range n {
+			e := granted(Time(10 + i))
+			change(i, &e)
+			e.Evidence.NoticeVersion = uint32(100 - i)
+			events = append(events, e)
+		}
+		return events
+	}
+	all := func(int, *Event) {}
+	for _, tt := range []struct {
+		name   string
+		events []Event
+		want   []Time
+	}{
+		{"the oldest unproven", falling(5, func(i int, e *Event) {
+			if i == 1 || i == 3 {
+				unproven(e)
+			}
+		}), []Time{10, 12, 13, 14}},
+		{"the last, if it alone is unproven", falling(5, func(i int, e *Event) {
+			if i == 4 {
+				unproven(e)
+			}
+		}), []Time{10, 11, 12, 13}},
+		{"the oldest, if all are proven", falling(6, all), []Time{12, 13, 14, 15}},
+		{"the oldest that isn't confirmed", append(falling(1, all), append([]Event{at(10, Confirmed)}, falling(5, all)[1:]...)...),
+			[]Time{10, 12, 13, 14}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []Time
+			r := FoldHistory(tt.events, foldContext(t))
+			for i := range r.grantCount() {
+				got = append(got, r.grant(i).at)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("grants left (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestNoOverAPurposeWrittenAsPermission withdraws "newsletter" as if it were a permission: that is meant for every channel.
+func TestNoOverAPurposeWrittenAsPermission(t *testing.T) {
+	w := newWorld(t, severalPolicy)
+	for _, no := range []Event{
+		about(Withdrawn, 3, "newsletter"), about(Refused, 3, "newsletter"), about(Invalidated, 3, "newsletter"),
+		objection(3, ObjectionUnclear, "newsletter"), about(Undeliverable, 3, "newsletter"),
+		yes(3, "newsletter", func(e *Event) { e.Evidence.Method = MethodPreTicked }),
+	} {
+		c := w.c
+		names, err := c.Names.AddScope(no.Scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Names = names
+		post := yes(1, "newsletter/post")
+		if d := Decide(w.permission(t, "newsletter/post"), FoldHistory([]Event{post, no}, c), Question{}, onDay(4)); d.Allowed {
+			t.Errorf("%v over the purpose as a permission: %v", no.Kind, d)
+		}
+	}
+}
