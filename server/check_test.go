@@ -264,6 +264,19 @@ func TestExplain(t *testing.T) {
 
 	_, err := ask(&consentv1.ExplainRequest{Suppose: []*consentv1.Event{event(anna, consentv1.EventKind_EVENT_KIND_ERASED)}})
 	wantViolation(t, err, "suppose[0].occurred_at")
+	for kind, refused := range map[consentv1.EventKind]bool{
+		consentv1.EventKind_EVENT_KIND_CONFIRMED: true, consentv1.EventKind_EVENT_KIND_WITHDRAWN: false,
+	} {
+		soon := event(anna, kind, "newsletter/email")
+		soon.OccurredAt = ago(-time.Hour)
+		reply, err := ask(&consentv1.ExplainRequest{Permissions: []string{"newsletter/email"}, Suppose: []*consentv1.Event{soon}})
+		switch {
+		case refused:
+			wantViolation(t, err, "suppose[0].occurred_at")
+		case err != nil || reply.GetExplanations()[0].GetAnswer().GetReason() != consentv1.Reason_REASON_WITHDRAWN:
+			t.Errorf("%v in the future: %v, error %v", kind, reply, err)
+		}
+	}
 	_, err = ask(&consentv1.ExplainRequest{Suppose: []*consentv1.Event{grant("bob", "crm_storage")}})
 	wantViolation(t, err, "suppose[0].subject")
 	_, err = ask(&consentv1.ExplainRequest{Suppose: []*consentv1.Event{grant(anna, "no/such")}})

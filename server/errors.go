@@ -29,6 +29,8 @@ var (
 	errTooLarge = errors.New("the message is too large for a check, which takes 64 KiB: ask in several calls")
 	// errFutureTime is returned for a row of an import that says what hasn't happened yet.
 	errFutureTime = errors.New(`only a "no" may lie in the future: import the row again once its time has passed, or each "no" apart`)
+	// errNoPolicy is returned when the newest policy is asked for of a tenant that has records, but no policy.
+	errNoPolicy = errors.New("this tenant has no policy yet: put one")
 	// errUnimplemented is returned for a method or service that isn't here.
 	errUnimplemented = errors.New("there is no such method here: compare the versions of client and server")
 	// errDraining ends open streams when the server is told to stop.
@@ -62,6 +64,7 @@ var outcomes = []outcome{
 	{consent.ErrETag, codes.Aborted, "ETAG_MISMATCH", false},
 	{consent.ErrUnknownTenant, codes.NotFound, "UNKNOWN_TENANT", false},
 	{consent.ErrUnknownVersion, codes.NotFound, "UNKNOWN_VERSION", false},
+	{errNoPolicy, codes.NotFound, "UNKNOWN_VERSION", false},
 	{consent.ErrTooManyNames, codes.FailedPrecondition, "TOO_MANY_NAMES", false},
 	{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME", false},
 	{errTooLarge, codes.ResourceExhausted, "MESSAGE_TOO_LARGE", false},

@@ -34,6 +34,7 @@ func TestStatusOf(t *testing.T) {
 		{consent.ErrETag, codes.Aborted, "ETAG_MISMATCH"},
 		{consent.ErrUnknownTenant, codes.NotFound, "UNKNOWN_TENANT"},
 		{consent.ErrUnknownVersion, codes.NotFound, "UNKNOWN_VERSION"},
+		{errNoPolicy, codes.NotFound, "UNKNOWN_VERSION"},
 		{consent.ErrStorageFull, codes.ResourceExhausted, "STORAGE_FULL"},
 		{consent.ErrTooManyNames, codes.FailedPrecondition, "TOO_MANY_NAMES"},
 		{policyError, codes.InvalidArgument, "INVALID_POLICY"},

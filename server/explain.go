@@ -90,7 +90,8 @@ func (s *permissionService) supposedRecord(
 	return foldSupposed(t, record, history, supposed), nil
 }
 
-// supposedEvents validates what is supposed. An event without a time is refused: what is supposed has happened at some time.
+// supposedEvents validates what is supposed. An event without a time is refused, because what is supposed has happened at some time, and so
+// is one of the future, unless it is a "no": taken as of now, it would outdo a withdrawal that it comes before.
 func supposedEvents(list []*consentv1.Event, subject string, t *consent.Tenant, now consent.Time) ([]consent.Event, error) {
 	if n := len(list); n > maxSupposed {
 		return nil, invalid("suppose", "%d events: suppose up to %d", n, maxSupposed)
@@ -104,6 +105,9 @@ func supposedEvents(list []*consentv1.Event, subject string, t *consent.Tenant, 
 		}
 		if event.OccurredAt == 0 {
 			return nil, invalid(field+".occurred_at", "it is missing: say when it is supposed to have happened")
+		}
+		if event.OccurredAt > now && !event.IsNo() {
+			return nil, invalid(field+".occurred_at", `only a "no" may lie in the future`)
 		}
 		if form, _ := door(e.GetSubject(), keepsCase(t)); e.GetSubject() != "" && form != subject {
 			return nil, invalid(field+".subject", "it is another subject than the one asked for: leave it out")

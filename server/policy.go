@@ -104,6 +104,9 @@ func (s *policyService) GetPolicy(ctx context.Context, r *consentv1.GetPolicyReq
 		return nil, invalid("version", "%d: versions count from 1, and 0 is the newest", r.GetVersion())
 	}
 	version, err := s.policies.Policy(ctx, name, r.GetVersion())
+	if r.GetVersion() == 0 && errors.Is(err, consent.ErrUnknownVersion) {
+		return nil, errNoPolicy
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestPutPolicy(t *testing.T) {
@@ -105,6 +107,11 @@ func TestGetAndListPolicies(t *testing.T) {
 	wantError(t, err, codes.NotFound, "UNKNOWN_TENANT")
 	_, err = get(&consentv1.GetPolicyRequest{Version: -1})
 	wantViolation(t, err, "version")
+	r.memory.failWith(func(string) error { return consent.ErrUnknownVersion }) // the tenant has records, and no policy
+	if _, err = get(&consentv1.GetPolicyRequest{}); status.Convert(err).Message() != errNoPolicy.Error() {
+		t.Errorf("the newest policy of none: %v", err)
+	}
+	r.memory.failWith(func(string) error { return nil })
 
 	var versions []int64
 	request := &consentv1.ListPoliciesRequest{PageSize: 2}
