@@ -64,6 +64,9 @@ func (o *Options) now() time.Time {
 	return o.Now
 }
 
+// Validate says what of the options contradicts itself, or can't be. Open says the same.
+func (o Options) Validate() error { return o.normalize() }
+
 // normalize fills in what is left to choose, and refuses what contradicts itself.
 func (o *Options) normalize() error {
 	if _, err := ParseFormat(string(o.Format)); err != nil {

@@ -76,6 +76,9 @@ func (c *cli) audit(ctx context.Context, f *auditFlags, paths []string) error {
 	if err != nil {
 		return err
 	}
+	if err := options.Validate(); err != nil {
+		return usageErrorf("%w", err)
+	}
 	list, err := mailinglist.Open(paths, options)
 	if err != nil {
 		return err

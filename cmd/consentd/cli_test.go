@@ -102,6 +102,11 @@ func TestUsage(t *testing.T) {
 		{"map the unknown", []string{"import", "a.csv", "--format", "csv", "--map", "shoe=Schuh"}, "no field shoe"},
 		{"map twice", []string{"import", "a.csv", "--format", "csv", "--map", "subject=A", "--map", "subject=B"}, "mapped already"},
 		{"delimiter", []string{"import", "a.csv", "--format", "csv", "--delimiter", "::"}, "more than one character"},
+		{"encoding", []string{"import", "a.csv", "--format", "csv", "--permission", "p/q", "--encoding", "ebcdic"}, "ebcdic"},
+		{"import of no permission", []string{"import", "a.csv", "--format", "csv"}, "name the permission"},
+		{"a column of ndjson", []string{"import", "a", "--format", "ndjson", "--column", "x"}, "no columns"},
+		{"mailchimp over no channel", []string{"import", "a", "--format", "mailchimp", "--permission", "crm_storage"}, "channel"},
+		{"audit over no channel", []string{"audit", "a", "--format", "mailchimp", "--permission", "crm_storage"}, "channel"},
 		{"audit without a permission", []string{"audit", "a.csv"}, `"permission"`},
 		{"audit events", []string{"audit", "a", "--format", "ndjson", "--permission", "p"}, "mailchimp or csv"},
 		{"audit events of csv", []string{"audit", "a", "--permission", "p", "--notice-version", "3"}, "for mailchimp"},
@@ -115,6 +120,8 @@ func TestUsage(t *testing.T) {
 		{"serve everybody", []string{"serve", "--data-dir", "d", "--listen", ":7433"}, dangerFlag},
 		{"serve everybody's ops", []string{"serve", "--data-dir", "d", "--listen", "127.0.0.1:0", "--ops-listen", "0.0.0.0:7434"}, dangerFlag},
 		{"serve nonsense", []string{"serve", "--data-dir", "d", "--listen", "7433"}, "write host:port or unix:///path"},
+		{"no staleness", []string{"serve", "--data-dir", "d", "--max-staleness", "0s"}, "--max-staleness 0s must be"},
+		{"too long a staleness", []string{"serve", "--data-dir", "d", "--max-staleness", "2h"}, "--max-staleness 2h"},
 		{"log level", []string{"serve", "--data-dir", "d", "--log-level", "loud"}, "log-level"},
 	}
 	for _, tt := range tests {

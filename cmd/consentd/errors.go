@@ -19,6 +19,8 @@ func advice(reason string) string {
 		return "'consentd policy show' prints the permissions that there are"
 	case "UNKNOWN_TENANT":
 		return "'consentd policy apply FILE' gives the tenant its first policy; --tenant names another one"
+	case "UNKNOWN_VERSION":
+		return "'consentd policy list' prints the versions that there are, and 'consentd policy apply FILE' adds one"
 	case "ETAG_MISMATCH":
 		return "'consentd policy show -o json' prints the newest etag"
 	}

@@ -121,6 +121,9 @@ func (c *cli) importLists(ctx context.Context, f *importFlags, paths []string) e
 	if err != nil {
 		return err
 	}
+	if err := options.Validate(); err != nil {
+		return usageErrorf("%w", err)
+	}
 	list, err := mailinglist.Open(paths, options)
 	if err != nil {
 		return err
