@@ -33,6 +33,8 @@ var (
 	errNoPolicy = errors.New("this tenant has no policy yet: put one")
 	// errUnimplemented is returned for a method or service that isn't here.
 	errUnimplemented = errors.New("there is no such method here: compare the versions of client and server")
+	// errUnknownService is returned by health for the name of a service that isn't here.
+	errUnknownService = errors.New("there is no such service here: ask for one that server reflection lists, or for the empty name")
 	// errDraining ends open streams when the server is told to stop.
 	errDraining = fmt.Errorf("the server is shutting down: %w", consent.ErrNotReady)
 	// errPanic is what callers see of a handler that panicked.
@@ -67,6 +69,7 @@ var outcomes = []outcome{
 	{errNoPolicy, codes.NotFound, "UNKNOWN_VERSION", false},
 	{consent.ErrTooManyNames, codes.FailedPrecondition, "TOO_MANY_NAMES", false},
 	{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME", false},
+	{errUnknownService, codes.NotFound, "UNKNOWN_SERVICE", false},
 	{errTooLarge, codes.ResourceExhausted, "MESSAGE_TOO_LARGE", false},
 	{errUnimplemented, codes.Unimplemented, "UNIMPLEMENTED", false},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", false},
@@ -140,6 +143,8 @@ func foreignStatus(err error) (s *status.Status, ok bool) {
 		}
 	}
 	switch s.Code() {
+	case codes.NotFound: // of the health service
+		return known(errUnknownService).status(), true
 	case codes.ResourceExhausted:
 		return newStatus(s.Code(), "MESSAGE_TOO_LARGE", s.Message()), true
 	case codes.DeadlineExceeded:

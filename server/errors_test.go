@@ -55,6 +55,7 @@ func TestStatusOf(t *testing.T) {
 		{errors.Join(context.DeadlineExceeded, consent.ErrOutcomeUnknown), codes.Unavailable, "OUTCOME_UNKNOWN"},
 
 		{status.Error(codes.ResourceExhausted, "grpc: received message larger than max"), codes.ResourceExhausted, "MESSAGE_TOO_LARGE"},
+		{status.Error(codes.NotFound, "unknown service"), codes.NotFound, "UNKNOWN_SERVICE"},
 		{status.Error(codes.Canceled, "context canceled"), codes.Canceled, "CANCELLED"},
 		{status.Error(codes.DeadlineExceeded, "late"), codes.DeadlineExceeded, "DEADLINE_EXCEEDED"},
 		{status.Error(codes.Unavailable, "transport is closing"), codes.Canceled, "CANCELLED"},
