@@ -166,7 +166,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"a missing key", remove(keyFile), ErrPseudonymKey, "is missing"},
 		{"another key", overwrite(keyFile, keyHeader+strings.Repeat("ab", 16)+"\n"), ErrPseudonymKey, "isn't the key of this cluster"},
 		{"no key", overwrite(keyFile, "abc\n"), ErrPseudonymKey, "32 hexadecimal digits"},
-		{"a lost log", remove(logDir, snapshotsDir), ErrDataDir, "must not vote"},
+		{"a lost log and snapshot", remove(logDir, snapshotsDir), ErrDataDir, "log is gone"},
+		{"a lost log behind a snapshot", remove(logDir), ErrDataDir, "log is gone"},
 		{"a lost ledger", remove(ledgerDir), ErrDataDir, "the log was cut"},
 		{"a lost snapshot", remove(snapshotsDir), ErrDataDir, "the snapshot ends at 0"},
 	}

@@ -53,6 +53,9 @@ var currentTermKey = []byte("CurrentTerm")
 // term returns Raft's term as it is on disk.
 func (n *Node) term() (uint64, error) { return n.logs.GetUint64(currentTermKey) }
 
+// repair is what to do about a data directory that isn't whole.
+const repair = "move it away, and restore this replica from another one or from a backup"
+
 // checkState makes sure that log, ledger and snapshot fit together, before Raft starts and takes it for granted. What of the log has to
 // be replayed is read, so that a damaged entry is an error here and not a panic in Raft.
 func (n *Node) checkState() error {
@@ -60,15 +63,14 @@ func (n *Node) checkState() error {
 	if snapshot == nil {
 		snapshot = &snapshotInfo{}
 	}
+	if err := n.checkLog(snapshot); err != nil {
+		return err
+	}
 	if err := n.catchUp(snapshot); err != nil {
 		return err
 	}
 	first, last, applied := n.logs.first, n.logs.last, n.store.Applied()
-	repair := "restore this replica from another one or from a backup"
 	switch {
-	case n.dir.member && last == 0 && snapshot.meta.Index == 0:
-		return fmt.Errorf("%w: the Raft log in %s is gone, and a replica that lost it must not vote under its old name: %s", ErrDataDir,
-			n.dir.join(logDir), repair)
 	case last != 0 && first > snapshot.meta.Index+1:
 		return fmt.Errorf("%w: the Raft log begins at %d, and the snapshot ends at %d: %s", ErrDataDir, first, snapshot.meta.Index, repair)
 	case applied > max(last, snapshot.meta.Index, snapshot.covers):
@@ -80,6 +82,49 @@ func (n *Node) checkState() error {
 	return n.checkKey()
 }
 
+// checkLog makes sure that a member has the log, the term and the vote that it had. Raft itself would begin again at term 0 behind a
+// snapshot: it would vote a second time in terms in which it has voted, and lack what it has acknowledged since the snapshot.
+func (n *Node) checkLog(snapshot *snapshotInfo) error {
+	if !n.dir.member {
+		return nil
+	}
+	term, err := n.term()
+	if err != nil {
+		return fmt.Errorf("%w: reading Raft's term in %s: %w", ErrDataDir, n.dir.join(logDir), err)
+	}
+	known, err := n.knownTerm(snapshot)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDataDir, err)
+	}
+	last := n.logs.last
+	var lost string
+	switch {
+	case term == 0:
+		lost = "is gone"
+	case term < known:
+		lost = fmt.Sprintf("is an older one: it knows of term %d, and this replica was in term %d", term, known)
+	case !snapshot.streamed && last < snapshot.meta.Index: // Raft leaves entries behind a snapshot of our own
+		lost = fmt.Sprintf("is an older one: it ends at %d, and this replica took a snapshot at %d", last, snapshot.meta.Index)
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: the Raft log in %s %s. A replica without its log must not go on under its old name: it may vote twice, and lack "+
+		"what it has acknowledged. Put the log back if you have moved it; if it is lost, this directory is too: %s", ErrDataDir,
+		n.dir.join(logDir), lost, repair)
+}
+
+// knownTerm returns the newest term that the snapshot and the last entry of the log tell of.
+func (n *Node) knownTerm(snapshot *snapshotInfo) (uint64, error) {
+	if n.logs.last == 0 {
+		return snapshot.meta.Term, nil
+	}
+	var entry raft.Log
+	if err := n.logs.GetLog(n.logs.last, &entry); err != nil {
+		return 0, err
+	}
+	return max(snapshot.meta.Term, entry.Term), nil
+}
+
 // catchUp restores the ledger if it is behind the snapshot. That happens when a crash came between receiving a snapshot from another
 // replica and restoring it; a snapshot of our own is only made of what is durable in the ledger.
 func (n *Node) catchUp(snapshot *snapshotInfo) error {
@@ -88,8 +133,8 @@ func (n *Node) catchUp(snapshot *snapshotInfo) error {
 		return nil
 	}
 	if !snapshot.streamed {
-		return fmt.Errorf("%w: the ledger in %s stands at %d, and the log was cut because it was durable up to %d: restore this replica "+
-			"from another one or from a backup", ErrDataDir, n.dir.join(ledgerDir), applied, snapshot.covers)
+		return fmt.Errorf("%w: the ledger in %s stands at %d, and the log was cut because it was durable up to %d: %s",
+			ErrDataDir, n.dir.join(ledgerDir), applied, snapshot.covers, repair)
 	}
 	stream, err := n.snapshots.openStream()
 	if err != nil {
