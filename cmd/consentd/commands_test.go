@@ -77,6 +77,28 @@ func TestEveryVerb(t *testing.T) {
 }
 
 // TestRequestID repeats a write with its id: the answer is the same, and nothing is written.
+// TestMissedNames records a "no" under names that the policy has and hasn't.
+func TestMissedNames(t *testing.T) {
+	addr := startServer(t)
+	for args, missed := range map[string]string{
+		"newsletter/email":           "",
+		"newsletter":                 "",
+		"purposes=newsletter":        "",
+		"channels=email":             "",
+		"newsletter/pigeon":          "newsletter/pigeon",
+		"newslettr":                  "newslettr",
+		"purposes=newslettr":         "newslettr",
+		"channels=email,carrier":     "carrier",
+		"crm_storage channels=email": "",
+	} {
+		got := ask(t, addr, append([]string{"record", "withdraw", "anna@example.com"}, strings.Fields(args)...)...)
+		warned := strings.Contains(got.stderr, fmt.Sprintf("no permission that %q covers", missed))
+		if got.code != exitDone || (got.stderr == "") != (missed == "") || warned != (missed != "") {
+			t.Errorf("%s: exit code %d, standard error:\n%s", args, got.code, got.stderr)
+		}
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	addr := startServer(t)
 	id, err := newRequestID()

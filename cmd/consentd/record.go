@@ -153,6 +153,7 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 			c.messagef("consentd: something that counts more stands against it, as a later \"no\"; 'consentd subject history' shows what")
 		}
 	}
+	c.warnOfMisses(ctx, event.GetScope())
 	if flags.dryRun {
 		c.messagef("consentd: nothing was written (--dry-run)")
 	}
