@@ -37,30 +37,31 @@ func TestProperty01(t *testing.T) {
 
 // TestProperty02 removes proof or confirmation: that never turns DENY into ALLOW. One thing is left to row 20: without proof nothing
 // shows that consent was asked for, so another basis may allow; but only where one does if consent was never asked for or answered.
-// And where one grant leaves another out (isSelective), what it had left out may allow without proof or confirmation of the first.
+// And where proof or confirmation say which grants are kept, what they had left out may allow (mayHaveLeftOut).
 func TestProperty02(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScenario(t)
-		before, selective := s.decide(), isSelective(s)
+		before := s.decide()
 		if before.Allowed {
 			return
 		}
 		unconfirmed, unproven, unasked := s, s, s
 		unconfirmed.history = slices.DeleteFunc(slices.Clone(s.history), func(e Event) bool { return e.Kind == Confirmed })
-		if after := unconfirmed.decide(); after.Allowed && (after.Basis != BasisConsent || !selective) {
+		if after := unconfirmed.decide(); after.Allowed && !mayHaveLeftOut(s, after) {
 			t.Fatalf("without confirmation %v became %v", before, after)
 		}
 		unproven.history, unasked.history = withoutProof(s.history), withoutAsking(s.history, s.p)
 		after := unproven.decide()
-		if after.Allowed && (after.Basis == BasisConsent && !selective || after.Basis != BasisConsent && !unasked.decide().Allowed) {
+		if after.Allowed && !mayHaveLeftOut(s, after) && (after.Basis == BasisConsent || !unasked.decide().Allowed) {
 			t.Fatalf("without proof %v became %v, without asking %v", before, after, unasked.decide())
 		}
 	})
 }
 
-// isSelective reports whether the history has more grants of the permission than a record keeps; or, where the policy asks for no proof,
-// one with terms and without proof, which leaves out what is unproven before it and is left out for what is proven.
-func isSelective(s scenario) bool {
+// mayHaveLeftOut reports whether the answer may come from a grant that proof or confirmation of another had left out: consent itself, or
+// what rows 8 and 9 pass on to where that grant isn't express. The history has more grants than a record keeps; or, where the policy asks
+// for no proof, one with terms and without proof, which replaces what is unproven before it and is left out for what is proven.
+func mayHaveLeftOut(s scenario, after Decision) bool {
 	grants, limited := 0, false
 	for _, e := range s.history {
 		if e.Kind == Granted && slices.Contains(e.Scope.Permissions, s.p.Name) {
@@ -68,7 +69,8 @@ func isSelective(s scenario) bool {
 			limited = limited || e.Terms.ValidFrom+e.Terms.ExpiresAt != 0 && proofIn(&e.Evidence) != grantProof
 		}
 	}
-	return grants > maxGrants || limited && !s.p.ProofRequired
+	selective := grants > maxGrants || limited && !s.p.ProofRequired
+	return selective && (after.Basis == BasisConsent || s.p.SpecialCategory || s.p.SignificantDecision)
 }
 
 // TestUnprovenGrantsOpenNothing adds grants without proof, dated last, to a consent that has to be proven: DENY stays DENY, on every
@@ -184,20 +186,22 @@ func TestProperty05(t *testing.T) {
 	})
 }
 
+// genEnds are the rows that end the walk.
+var genEnds = []string{"7", "11", "16", "17", "18", "19", "21", "22", "23", "24", "25"}
+
 // TestProperty06 replaces the bases after one that ended the walk: nothing changes, and none of them is among the steps.
 func TestProperty06(t *testing.T) {
-	ends := []string{"7", "11", "16", "17", "18", "19", "21", "22", "23", "24", "25"}
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScenario(t)
 		e := Explain(s.p, s.record(), s.q, s.now)
 		last := e.Steps[len(e.Steps)-1]
 		for _, step := range e.Steps[:len(e.Steps)-1] {
-			if step.Matched && (slices.Contains(ends, step.Row) || step.Basis == BasisNone) {
+			if step.Matched && (slices.Contains(genEnds, step.Row) || step.Basis == BasisNone) {
 				t.Fatalf("row %s matched for %v, and %s was asked after it", step.Row, step.Basis, last.Row)
 			}
 		}
 		i := slices.Index(s.p.Bases, last.Basis)
-		if i < 0 || !slices.Contains(ends, last.Row) || s.record().ErasedAt() != 0 { // row 3 looks at every basis
+		if i < 0 || !slices.Contains(genEnds, last.Row) || s.record().ErasedAt() != 0 { // row 3 looks at every basis
 			return
 		}
 		other := *s.p
@@ -361,8 +365,12 @@ func checkFailed(t *rapid.T, e Explanation, s scenario) {
 	saidNo := slices.ContainsFunc(e.Failed, func(f FailedCondition) bool {
 		return slices.Contains(no, f.Reason) && (f.Basis == BasisNone || f.Basis == BasisConsent)
 	})
+	first := slices.IndexFunc(e.Failed, func(f FailedCondition) bool { return f.Basis == BasisConsent })
+	ended := first >= 0 && s.p.Bases[0] == BasisConsent && slices.Contains(genEnds, e.Failed[first].Row)
 	for _, f := range e.Failed {
 		switch {
+		case ended && f.Basis != BasisConsent && f.Remedy == RemedyRecordSale && e.Failed[first].Remedy != f.Remedy:
+			t.Fatalf("mends nothing, since row %s ended the walk: %+v", e.Failed[first].Row, f)
 		case f.Reason.Allows() || f.Row == "" || f.Detail == "" || f.Advice == "" || f.Remedy == RemedyNone || f.Source == "":
 			t.Fatalf("incomplete: %+v", f)
 		case f.Remedy == RemedyUseAnotherChannel && saidNo:

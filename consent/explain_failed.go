@@ -15,16 +15,49 @@ func failures(p *Permission, r Record, q Question, now Time) []FailedCondition {
 	if len(p.Bases) == 0 {
 		return append(failed, a.failure(rowNothing, BasisNone))
 	}
-	stopped := len(failed) > 0
+	stopped, shut := len(failed) > 0, firstFinal(failed)
 	for _, b := range p.Bases {
 		w := a.rowOf(b)
 		if w.allows() && !stopped {
 			break
 		}
-		failed = append(failed, a.failuresOf(b)...)
+		of := a.failuresOf(b)
+		if b != BasisConsent || a.matches(rowSpecialAds, b) { // a later yes may override what else is final
+			mendFirst(of, shut)
+		}
+		failed = append(failed, of...)
+		if w.ends() && shut == nil {
+			end := a.failure(w, b)
+			shut = &end
+		}
 		stopped = stopped || w.ends()
 	}
 	return failed
+}
+
+// firstFinal returns the first condition that nothing mends, or nil.
+func firstFinal(failed []FailedCondition) *FailedCondition {
+	for i := range failed {
+		if failed[i].Remedy == RemedyDontContact {
+			return &failed[i]
+		}
+	}
+	return nil
+}
+
+// mendFirst gives what failed on a basis the remedy of what shuts it: a denial that ended the walk before it, or a "no" that stands
+// against it. A remedy of its own would be work that changes nothing.
+func mendFirst(of []FailedCondition, shut *FailedCondition) {
+	if shut == nil {
+		shut = firstFinal(of)
+	}
+	if shut == nil {
+		return
+	}
+	remedy, advice := shut.Remedy, shut.Advice
+	for i := range of {
+		of[i].Remedy, of[i].Advice = remedy, advice
+	}
 }
 
 // failuresOf lists every row that denies a basis, whatever else does.

@@ -61,7 +61,7 @@ func TestExplainRemedies(t *testing.T) {
 		}},
 		{"confirmed too late", "newsletter/email", []Event{yes(1, "newsletter/email"), about(Confirmed, 9, "newsletter/email")}, Question{},
 			[]string{
-				"21 consent UNCONFIRMED USE_ANOTHER_CHANNEL", "28 existing_customer EXISTING_CUSTOMER_CONDITIONS RECORD_SALE",
+				"21 consent UNCONFIRMED USE_ANOTHER_CHANNEL", "28 existing_customer EXISTING_CUSTOMER_CONDITIONS USE_ANOTHER_CHANNEL",
 			}},
 		{"what allows needs no mending", "newsletter/email", []Event{set(1, customer)}, similar, []string{
 			"15 consent NO_CONSENT USE_ANOTHER_CHANNEL",
@@ -69,7 +69,7 @@ func TestExplainRemedies(t *testing.T) {
 		{"a consent that allows", "ads", []Event{yes(1, "ads")}, Question{}, nil},
 		{"withdrawn", "newsletter/email", []Event{about(Withdrawn, 1)}, Question{}, []string{
 			"7 consent WITHDRAWN DONT_CONTACT", "7 existing_customer WITHDRAWN DONT_CONTACT",
-			"28 existing_customer EXISTING_CUSTOMER_CONDITIONS RECORD_SALE",
+			"28 existing_customer EXISTING_CUSTOMER_CONDITIONS DONT_CONTACT",
 		}},
 		{"suppressed: asking is contact too", "offers/email", []Event{about(Suppressed, 1)}, Question{}, []string{
 			"4 none SUPPRESSED DONT_CONTACT", "15 consent NO_CONSENT DONT_CONTACT",
@@ -90,7 +90,7 @@ func TestExplainRemedies(t *testing.T) {
 		}, Question{}, []string{
 			"3 none ERASED DONT_CONTACT", "4 none SUPPRESSED DONT_CONTACT", "5 none RESTRICTED LIFT",
 			"6 none OBJECTED_MARKETING DONT_CONTACT", "undeliverable none UNDELIVERABLE LIFT", "7 legitimate_interest OBJECTED DONT_CONTACT",
-			"30 legitimate_interest NO_RELATIONSHIP RECORD_FACTS",
+			"30 legitimate_interest NO_RELATIONSHIP DONT_CONTACT",
 		}},
 		{"only the overriding consent counts", "mixed", []Event{
 			about(Restricted, 2), yes(3, "mixed", overriding, noProof),
