@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/consentd/consentd/consent"
 	"github.com/consentd/consentd/store"
@@ -103,7 +104,11 @@ func (n *Node) Preview(_ context.Context, w consent.Write) (consent.WriteResult,
 	if n.failure.err() != nil {
 		return consent.WriteResult{}, consent.ErrNotReady
 	}
-	result, err := n.store.Preview(*n.pseudonymous(w), n.clock.peek())
+	stamp, err := n.clock.peek()
+	if err != nil {
+		return consent.WriteResult{}, fmt.Errorf("%w (%w)", consent.ErrNotReady, err)
+	}
+	result, err := n.store.Preview(*n.pseudonymous(w), stamp)
 	if err == nil {
 		err = result.Err
 	}

@@ -9,4 +9,6 @@ var (
 	ErrPseudonymKey = errors.New("the pseudonym key can't be used")
 	// ErrNotLeading is the reason for writes not done, and for freshness not proven, while this replica doesn't lead the cluster.
 	ErrNotLeading = errors.New("this replica doesn't lead the cluster")
+	// ErrClock is the reason for writes not done while this machine's clock can't be right. They go on once it is set.
+	ErrClock = errors.New("the clock of this machine can't be right")
 )

@@ -3,9 +3,11 @@ package cluster
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/consentd/consentd/store"
 	"github.com/hashicorp/raft"
@@ -57,9 +59,21 @@ func (l *leader) run(stop <-chan struct{}) {
 	}
 }
 
-// start applies a term start and tells what came of it.
+// clockRetry is how long a term start waits for the clock to be set before it looks again.
+const clockRetry = 250 * time.Millisecond
+
+// start applies a term start and tells what came of it. Raft gives no new notice when the clock is set, so it is tried until then, or
+// until another leads.
 func (l *leader) start(notice int, started chan<- termStart, stop <-chan struct{}) {
 	term, err := l.propose()
+	for errors.Is(err, ErrClock) {
+		select {
+		case <-time.After(clockRetry):
+			term, err = l.propose()
+		case <-stop:
+			return
+		}
+	}
 	select {
 	case started <- termStart{notice, term, err}:
 	case <-stop:
@@ -71,8 +85,12 @@ func (l *leader) propose() (term uint64, err error) {
 		l.report(fmt.Errorf("reading Raft's term: %w", err))
 		return 0, err
 	}
+	stamp, err := l.clock.next()
+	if err != nil {
+		return 0, err
+	}
 	start := &store.TermStart{Term: term, CheckValue: l.check, Epoch: randomEpoch()}
-	results, err := resultsOf(l.apply(store.EncodeEntry(l.clock.next(), []store.Command{{TermStart: start}})), 1)
+	results, err := resultsOf(l.apply(store.EncodeEntry(stamp, []store.Command{{TermStart: start}})), 1)
 	if err != nil {
 		return 0, err
 	}

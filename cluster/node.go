@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/consentd/consentd/consent"
 	"github.com/consentd/consentd/store"
 	"github.com/hashicorp/raft"
 )
@@ -127,7 +128,7 @@ func (n *Node) startRaft() error {
 	n.onClose(func() error { return n.raft.Shutdown().Error() })
 
 	apply := func(entry []byte) raft.ApplyFuture { return n.raft.Apply(entry, 0) }
-	n.clock = newStamper(n.options.Now, n.store)
+	n.clock = newStamper(n.options.Now, func() consent.Time { return n.store.Head().Stamp }, n.options.Logger)
 	n.writes = newProposer(apply, n.clock, n.options.MaxWaiting)
 	n.leader = &leader{
 		notices: notices, term: n.term, apply: apply, clock: n.clock, check: n.door.CheckValue(), began: n.fresh.begin,

@@ -157,24 +157,30 @@ func (p *proposer) poll() *proposal {
 	}
 }
 
-// launch hands an entry to Raft, in order, and has its answer awaited.
+// launch hands an entry to Raft, in order, and has its answer awaited. Without a stamp there is no entry.
 func (p *proposer) launch(batch []*proposal) {
+	stamp, err := p.clock.next()
+	if err != nil {
+		answer(batch, nil, notWritten(err))
+		<-p.slots
+		return
+	}
 	commands := make([]store.Command, len(batch))
 	for i, w := range batch {
 		commands[i] = w.command
 	}
-	future := p.apply(store.EncodeEntry(p.clock.next(), commands))
+	future := p.apply(store.EncodeEntry(stamp, commands))
 	p.entries.Add(1)
 	p.commands.Add(uint64(len(batch)))
 	p.flights.Go(func() {
-		land(batch, future)
+		results, err := resultsOf(future, len(batch))
+		answer(batch, results, err)
 		<-p.slots
 	})
 }
 
-// land tells everybody in an entry what their command came to.
-func land(batch []*proposal, future raft.ApplyFuture) {
-	results, err := resultsOf(future, len(batch))
+// answer tells everybody in an entry what their command came to.
+func answer(batch []*proposal, results []store.Result, err error) {
 	for i, w := range batch {
 		if err != nil {
 			w.done <- outcome{err: err}

@@ -48,7 +48,7 @@ func testProposer(t *testing.T, maxWaiting int) (*proposer, <-chan *flight) {
 		flights <- f
 		return f
 	}
-	clock := &stamper{now: time.Now, applied: func() consent.Time { return 0 }}
+	clock := testStamper(time.Now)
 	p := newProposer(apply, clock, maxWaiting)
 	ended := make(chan struct{})
 	go func() { p.run(); close(ended) }()
@@ -252,7 +252,7 @@ func TestProposerCloses(t *testing.T) {
 		f.answer(make([]store.Result, 1), nil)
 		flights <- f
 		return f
-	}, &stamper{now: time.Now, applied: func() consent.Time { return 0 }}, 10)
+	}, testStamper(time.Now), 10)
 	outcome := make(chan error, 1)
 	go func() {
 		_, err := p.propose(context.Background(), aPolicy(1))
@@ -267,41 +267,6 @@ func TestProposerCloses(t *testing.T) {
 	if err := <-outcome; err != nil {
 		t.Errorf("what waited: %v", err)
 	}
-}
-
-func TestStampsGrow(t *testing.T) {
-	now, applied := time.UnixMilli(1000), consent.Time(0)
-	s := &stamper{now: func() time.Time { return now }, applied: func() consent.Time { return applied }}
-	want := func(stamp consent.Time) {
-		t.Helper()
-		if peeked := s.peek(); peeked != stamp {
-			t.Errorf("peek returned %d, want %d", peeked, stamp)
-		}
-		if got := s.next(); got != stamp {
-			t.Errorf("next returned %d, want %d", got, stamp)
-		}
-	}
-	want(1000)
-	want(1001)
-	now = time.UnixMilli(500) // set back
-	want(1002)
-	applied = 7000 // an earlier leader's clock was ahead
-	want(7001)
-	now = time.UnixMilli(9000)
-	want(9000)
-}
-
-// Entries that follow each other quickly must not move the stamps into the future.
-func TestStampsDontRunAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &stamper{now: time.Now, applied: func() consent.Time { return 0 }}
-		for range 100 {
-			s.pace()
-			if stamp := s.next(); stamp > consent.TimeOf(time.Now()) {
-				t.Fatalf("stamp %d, and the clock says %d", stamp, consent.TimeOf(time.Now()))
-			}
-		}
-	})
 }
 
 // Many writers at once share entries.
