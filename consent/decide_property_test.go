@@ -73,14 +73,14 @@ func mayHaveLeftOut(s scenario, after Decision) bool {
 	return selective && (after.Basis == BasisConsent || s.p.SpecialCategory || s.p.SignificantDecision)
 }
 
-// TestUnprovenGrantsOpenNothing adds grants without proof, dated last, to a consent that has to be proven: DENY stays DENY, on every
-// basis.
+// TestUnprovenGrantsOpenNothing adds grants without proof, dated last, to a consent that has to be proven and is: DENY stays DENY, on
+// every basis.
 func TestUnprovenGrantsOpenNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawScenario(t)
 		s.p.ProofRequired = true
 		before := s.decide()
-		if s.record().Consent(s.p).State != StateGiven || before.Allowed {
+		if !s.record().Consent(s.p).Proven || before.Allowed {
 			return
 		}
 		for range rapid.IntRange(1, maxGrants+2).Draw(t, "unproven grants") {
