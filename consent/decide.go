@@ -6,7 +6,8 @@ import "slices"
 // basis, in the policy's order, those that concern it. The first row that allows ends the walk, and so does a denial that no other
 // basis may repair. If nothing allows, the reason is the first basis's. It allocates nothing.
 func Decide(p *Permission, r Record, q Question, now Time) Decision {
-	a := newAsked(p, r, q, now)
+	a := asked{p: p, r: r, q: q, now: now}
+	a.read()
 	if w := a.onceRow(); w != rowNone {
 		return a.deny(w, BasisNone)
 	}
@@ -43,12 +44,12 @@ type asked struct {
 	next   Time // the earliest instant at which a row asked so far answers differently
 }
 
-func newAsked(p *Permission, r Record, q Question, now Time) asked {
-	a := asked{p: p, r: r, q: q, now: now, c: r.Consent(p), quiet: r.isQuiet()}
-	if !a.quiet {
-		a.no = refusalsOf(r, p)
+// read reads from the record what every question looks at. It is a method, so that what it reads isn't copied.
+func (a *asked) read() {
+	a.r.readConsent(&a.c, a.p)
+	if a.quiet = a.r.isQuiet(); !a.quiet {
+		a.no = refusalsOf(a.r, a.p)
 	}
-	return a
 }
 
 // onceRow returns the first of the rows asked once that matches, or rowNone.

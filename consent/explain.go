@@ -41,7 +41,8 @@ func Explain(p *Permission, r Record, q Question, now Time) Explanation {
 }
 
 func steps(p *Permission, r Record, q Question, now Time) []Step {
-	a := newAsked(p, r, q, now)
+	a := asked{p: p, r: r, q: q, now: now}
+	a.read()
 	steps, matched := a.ask(nil, onceRows, BasisNone)
 	if matched != rowNone {
 		return steps

@@ -5,7 +5,8 @@ import "strings"
 // failures lists every condition that stands against the permission: those asked once, and those of every basis, also where Decide
 // doesn't look any more. If a basis allows, only what failed before it is listed: nothing else needs mending.
 func failures(p *Permission, r Record, q Question, now Time) []FailedCondition {
-	a := newAsked(p, r, q, now)
+	a := asked{p: p, r: r, q: q, now: now}
+	a.read()
 	var failed []FailedCondition
 	for _, w := range onceRows {
 		if a.matches(w, BasisNone) {

@@ -78,7 +78,14 @@ func (r Record) Tenant() uint32 {
 // Consent returns what is recorded for a permission of a bound policy. Of several grants that stand it is the one that meets most of
 // what the permission demands, in the order of the decision table and apart from time; of equals, the latest.
 func (r Record) Consent(p *Permission) (c Consent) {
-	rare := len(r.facts()) > 0
+	r.readConsent(&c, p)
+	return c
+}
+
+// readConsent fills in what Consent returns. Facts are sorted, so that the first says whether any concerns a consent.
+func (r Record) readConsent(c *Consent, p *Permission) {
+	facts := r.facts()
+	rare := len(facts) > 0 && facts[0] < factKey(factAttributes, 0)
 	if rare {
 		c.State, c.Since = r.refusal(p.ID, p.PurposeID, p.ChannelID)
 		c.LastUsedAt = Time(r.fact(factLastUsed, p.ID))
@@ -89,13 +96,13 @@ func (r Record) Consent(p *Permission) (c Consent) {
 			i = r.standing(p, first, end)
 		}
 		if g := r.grant(i); g.at > c.Since {
-			g.fill(&c)
+			g.fill(c)
 			if rare && i == first {
 				// A grant with terms of its own leaves no earlier one, so they are those of the oldest.
 				c.ValidFrom = Time(r.fact(factValidFrom, p.ID))
 				c.ExpiresAt = Time(r.fact(factExpiresAt, p.ID))
 			}
-			return c
+			return
 		}
 	}
 	if rare && c.Since == 0 {
@@ -103,7 +110,6 @@ func (r Record) Consent(p *Permission) (c Consent) {
 			c.State = StateRequested
 		}
 	}
-	return c
 }
 
 // Mark returns the latest time of a kind of mark that covers the permission (over it, its purpose, its channel, or all), or zero.
