@@ -14,7 +14,7 @@ type columnLayout struct {
 	options *Options
 	subject column
 	mapped  map[string]column
-	facts   bool // facts about subjects are mapped
+	grants  bool // a row that says nothing of its own is a grant
 }
 
 var (
@@ -29,6 +29,7 @@ func newColumnLayout(o *Options, f *file) (*columnLayout, error) {
 	if l.subject, err = subjectColumn(o, f.header); err != nil {
 		return nil, err
 	}
+	events, facts := false, false
 	// In the order of the fields, so that the same missing column is reported each time.
 	for _, fd := range fields {
 		name, mapped := o.Columns[fd.name]
@@ -38,8 +39,10 @@ func newColumnLayout(o *Options, f *file) (*columnLayout, error) {
 		if l.mapped[fd.name], err = needColumn(f.header, name); err != nil {
 			return nil, fmt.Errorf("field %s: %w", fd.name, err)
 		}
-		l.facts = l.facts || fd.group == factField
+		events, facts = events || fd.group == eventField, facts || fd.group == factField
 	}
+	_, dated := l.mapped["granted_at"]
+	l.grants = !facts && (dated || !events)
 	return l, nil
 }
 
@@ -114,15 +117,16 @@ func (l *columnLayout) addDated(h *happening, cells []string, name string, kind 
 	return err
 }
 
-// addGrant adds a grant: at its own time; or, if the row says nothing else, at the one for rows without. A row with a "no" of its own,
-// and a list of facts, is never taken for a grant that it doesn't name: dated after the "no", it would undo it.
+// addGrant adds a grant: at its own time; or, if the row says nothing else, at the one for rows without. A list that maps another event
+// and not granted_at, as one of withdrawals, and a list of facts aren't lists of grants; nor is a row with an event of its own a grant that
+// it doesn't name: dated after a "no", it would undo it.
 func (l *columnLayout) addGrant(h *happening, cells []string) error {
 	at, err := l.moment(cells, "granted_at")
 	if err != nil {
 		return err
 	}
 	if at.isZero() {
-		if l.facts || len(h.events) > 0 {
+		if !l.grants || len(h.events) > 0 {
 			return nil
 		}
 		if l.options.At.IsZero() {

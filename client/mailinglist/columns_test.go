@@ -36,6 +36,14 @@ func TestColumns(t *testing.T) {
 			"email,g,w\na@example.org,,2020-01-02", "withdrawn 2020-01-02T23:59:59.999 newsletter/email",
 		},
 		{
+			"no withdrawal is no grant at the time for all", map[string]string{"withdrawn_at": "w", "source": "s", "method": "m"}, at,
+			"email,w,s,m\na@example.org,,shop,web_form", "! " + errNothing.Error(),
+		},
+		{
+			"a mapped grant at the time for all", map[string]string{"withdrawn_at": "w", "granted_at": "g"}, at,
+			"email,w,g\na@example.org,,", "granted 2021-07-08T09:10:11 newsletter/email v1",
+		},
+		{
 			"an unreadable yes beside a no", map[string]string{"granted_at": "g", "withdrawn_at": "w", "customer": "c"}, at,
 			"email,g,w,c\na@example.org,05/06/2019,2020-01-02,yes", "withdrawn 2020-01-02T23:59:59.999 newsletter/email; " +
 				`but granted_at: "05/06/2019": day and month can't be told apart`,

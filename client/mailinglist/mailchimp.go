@@ -24,9 +24,9 @@ type mailchimpLayout struct {
 	file    string
 	kind    contactKind
 
-	email, optinTime, optinIP, confirmTime, confirmIP, lastChanged column
-	unsubTime, unsubReason, unsubReasonOther, unsubCampaign        column
-	cleanTime                                                      column
+	email, optinTime, confirmTime, confirmIP, lastChanged   column
+	unsubTime, unsubReason, unsubReasonOther, unsubCampaign column
+	cleanTime                                               column
 }
 
 var errNoStatus = rowError(reasonNoTime, "neither UNSUB_TIME nor CLEAN_TIME says what became of the contact")
@@ -43,7 +43,7 @@ func newMailchimpLayout(o *Options, f *file) (*mailchimpLayout, error) {
 		name string
 		at   *column
 	}{
-		{"OPTIN_TIME", &m.optinTime}, {"OPTIN_IP", &m.optinIP}, {"CONFIRM_TIME", &m.confirmTime}, {"CONFIRM_IP", &m.confirmIP},
+		{"OPTIN_TIME", &m.optinTime}, {"CONFIRM_TIME", &m.confirmTime}, {"CONFIRM_IP", &m.confirmIP},
 		{"LAST_CHANGED", &m.lastChanged}, {"UNSUB_TIME", &m.unsubTime}, {"UNSUB_REASON", &m.unsubReason},
 		{"UNSUB_REASON_OTHER", &m.unsubReasonOther}, {"UNSUB_CAMPAIGN_TITLE", &m.unsubCampaign}, {"CLEAN_TIME", &m.cleanTime},
 	} {
@@ -123,8 +123,8 @@ type optin struct {
 }
 
 // optin reads the opt-in. Without OPTIN_TIME somebody imported the address, so nothing proves a consent, and CONFIRM_TIME is when they
-// did. With it there is a proof if an IP address shows that the subject was there: at the form, or at the later confirmation, which is
-// what makes a double opt-in. CONFIRM_TIME equal to OPTIN_TIME, or without CONFIRM_IP, is a single one.
+// did. With it the row proves an opt-in, and a later confirmation whose CONFIRM_IP shows that the subject was there makes it a double one.
+// CONFIRM_TIME equal to OPTIN_TIME, or without CONFIRM_IP, leaves it a single one.
 func (m *mailchimpLayout) optin(cells []string) (optin, error) {
 	given, err := parseMoment(m.optinTime.of(cells))
 	if err != nil {
@@ -137,9 +137,9 @@ func (m *mailchimpLayout) optin(cells []string) (optin, error) {
 	if given.isZero() {
 		return optin{granted: confirmed}, nil
 	}
-	o := optin{granted: given, proven: m.optinIP.of(cells) != ""}
+	o := optin{granted: given, proven: true}
 	if confirmed.start.After(given.start) && m.confirmIP.of(cells) != "" {
-		o.confirmed, o.proven = confirmed, true
+		o.confirmed = confirmed
 	}
 	return o, nil
 }

@@ -50,9 +50,9 @@ func TestMailchimpRows(t *testing.T) {
 			"granted 2019-05-25T10:11:12 newsletter/email" + proof,
 		},
 		{
-			"an opt-in at which nobody was", subscribedHeader,
+			"a single opt-in from no address", subscribedHeader,
 			"a@example.org,A,2,2019-05-25 10:11:12,,2019-05-25 10:11:12,,2020-01-01 00:00:00,", time.Time{},
-			"granted 2019-05-25T10:11:12 newsletter/email",
+			"granted 2019-05-25T10:11:12 newsletter/email" + proof,
 		},
 		{
 			"imported", subscribedHeader, "a@example.org,A,2,,,2018-03-04 05:06:07,198.51.100.7,2020-01-01 00:00:00,", time.Time{},
