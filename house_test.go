@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -93,6 +94,42 @@ func TestGeneratorMatchesTheLibrary(t *testing.T) {
 	runs, generates := readModule(t, "go.mod").requires[library], readModule(t, "tools/protoc/go.mod").requires[library]
 	if runs != "" && runs != generates {
 		t.Errorf("go.mod requires %s %s, tools/protoc/go.mod %s: move them together", library, runs, generates)
+	}
+}
+
+// link is a link of a Markdown page, with what it points to.
+var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+
+// A link to a page or folder of ours leads somewhere in a fresh clone.
+func TestLinksLeadSomewhere(t *testing.T) {
+	seen := 0
+	err := filepath.WalkDir(".", func(name string, entry os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != "." && isForeign(name):
+			return filepath.SkipDir
+		case filepath.Ext(name) != ".md":
+			return nil
+		}
+		page, err := os.ReadFile(name)
+		for _, match := range link.FindAllSubmatch(page, -1) {
+			target, _, _ := strings.Cut(string(match[1]), "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			seen++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), target)); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", name, target)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen == 0 {
+		t.Error("found no link")
 	}
 }
 
