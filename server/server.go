@@ -59,6 +59,8 @@ type Server struct {
 
 	stop     chan struct{} // closed when health no longer follows Ready
 	stopOnce sync.Once
+
+	following sync.Mutex
 }
 
 // New returns a server that doesn't listen yet. It returns an error if State is missing, or metrics can't be registered.
