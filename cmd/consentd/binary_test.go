@@ -299,7 +299,7 @@ func TestImportOverRestarts(t *testing.T) {
 	const rows = 4 * importRows
 	for part, stop := range []os.Signal{syscall.SIGTERM, os.Kill, nil} {
 		if _, err := io.WriteString(feed, eventLines(fmt.Sprint("part-", part), rows)); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v: the import said %+v", err, <-imported)
 		}
 		if stop != nil {
 			awaitRecord(t, addr, fmt.Sprintf("part-%d-0", part))

@@ -29,9 +29,9 @@ type importOutput struct {
 	Unchanged  int            `json:"unchanged"`
 	Superseded int            `json:"superseded"`
 	Rejected   int            `json:"rejected"`
-	Partial    int            `json:"partial"`
 	ByReason   map[string]int `json:"by_reason"`
 	Revision   string         `json:"revision"`
+	Partial    int            `json:"partial"`
 	Rejects    []rejectOutput `json:"rejects"`
 }
 

@@ -53,8 +53,8 @@ type replica struct {
 	listeners []net.Listener
 	opsSocket net.Listener
 	metrics   *prometheus.Registry
-	policy    []byte                       // to apply; nil for none
-	running   atomic.Pointer[cluster.Node] // nil until the node is open
+	policy    []byte // to apply; nil for none
+	backend   backend
 	stopping  atomic.Bool
 }
 
@@ -68,16 +68,29 @@ func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 	}
 	ops := r.serveOps()
 	defer ops.Close() //nolint:errcheck // the process ends
-	node, err := cluster.Open(ctx, cluster.Options{
-		DataDir: s.dataDir, PseudonymKeyFile: s.keyFile, MaxStaleness: s.maxStaleness, Logger: r.log,
+	services, err := server.New(server.Options{
+		State: &r.backend, Records: &r.backend, Policies: &r.backend, Logger: r.log, Registerer: r.metrics, Ready: r.ready,
 	})
 	if err != nil {
 		closeAll(r.listeners)
 		return err
 	}
-	r.running.Store(node)
+	served := make(chan error, 1)
+	go func() { served <- services.Serve(r.listeners...) }()
+	return r.open(ctx, services, served)
+}
+
+// open reads the records and answers from them, until it ends. Until it answers, callers are told that it doesn't yet.
+func (r *replica) open(ctx context.Context, services *server.Server, served <-chan error) error {
+	s := r.config
+	node, err := cluster.Open(ctx, cluster.Options{
+		DataDir: s.dataDir, PseudonymKeyFile: s.keyFile, MaxStaleness: s.maxStaleness, Logger: r.log,
+	})
+	if err != nil {
+		return errors.Join(err, r.drain(services))
+	}
 	r.metrics.MustRegister(nodeCollectors(node)...)
-	err = r.run(ctx, node)
+	err = r.run(ctx, node, services, served)
 	var failure *nodeFailure
 	if errors.As(err, &failure) {
 		return err // a node that failed may hang when it is closed
@@ -118,10 +131,11 @@ func (r *replica) listen(ctx context.Context) error {
 
 // ready says why the replica doesn't answer yet, or no longer.
 func (r *replica) ready() error {
-	switch node := r.running.Load(); {
+	node, err := r.backend.open()
+	switch {
 	case r.stopping.Load():
 		return errors.New("stopping")
-	case node == nil:
+	case err != nil:
 		return errors.New("starting: the records are being read")
 	default:
 		return node.Ready()
@@ -151,26 +165,17 @@ func (f *nodeFailure) Error() string { return "this replica can't go on: " + f.e
 func (f *nodeFailure) Unwrap() error { return f.err }
 
 // run answers until a signal, a failure of the node, or one of the server.
-func (r *replica) run(ctx context.Context, node *cluster.Node) error {
-	services, err := server.New(server.Options{
-		State: node, Records: node, Policies: node, Logger: r.log, Registerer: r.metrics, Ready: r.ready,
-	})
-	if err != nil {
-		closeAll(r.listeners)
-		return err
-	}
+func (r *replica) run(ctx context.Context, node *cluster.Node, services *server.Server, served <-chan error) error {
 	// Only now is a ready file sure to be a stale one: until the directory and the addresses are this process's, it may be of another.
 	if err := removeReadyFile(r.config.readyFile); err != nil {
-		closeAll(r.listeners)
-		return err
+		return errors.Join(err, r.drain(services))
 	}
 	ready, err := r.start(ctx, node)
 	if err != nil || !ready {
-		closeAll(r.listeners)
-		return err
+		return errors.Join(err, r.drain(services))
 	}
-	served := make(chan error, 1)
-	go func() { served <- services.Serve(r.listeners...) }()
+	r.backend.node.Store(node)
+	services.UpdateHealth()
 	if err := r.announce(); err != nil {
 		return errors.Join(err, r.drain(services))
 	}
