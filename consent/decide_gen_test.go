@@ -204,7 +204,9 @@ func drawChapter(t *rapid.T, p *Permission, kinds []EventKind, at Time) Event {
 	case Granted:
 		e.Evidence, e.Terms = drawProof(t), drawGrantTerms(t, at)
 	case EvidenceAdded:
-		e.Evidence = drawProof(t)
+		if e.Evidence = drawProof(t); e.Evidence.Method == MethodPreTicked { // which ValidateEvent refuses
+			e.Evidence.Method = MethodPaper
+		}
 		if seldom(t, 3, "names its grant") {
 			e.GrantAt = genStart + Time(rapid.Int64Range(0, 25).Draw(t, "grant of day"))*genDay
 		}

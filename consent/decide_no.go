@@ -127,7 +127,8 @@ func (a *asked) isOverridden(no Time, b Basis) bool {
 	}
 }
 
-// isLaterYes reports whether a consent was given after a "no", with proof and confirmation as far as the policy wants them.
+// isLaterYes reports whether a consent was given after a "no", with proof, whether or not the policy asks for it elsewhere, and with
+// confirmation if it does.
 func (a *asked) isLaterYes(no Time) bool {
-	return a.isGiven() && a.c.Since > no && a.isProven() && a.isConfirmed()
+	return a.isGiven() && a.c.Since > no && a.c.Proven && a.isConfirmed()
 }

@@ -432,6 +432,33 @@ func TestDefaultAgeOfConsent(t *testing.T) {
 	}
 }
 
+// TestConsentOnTheBirthday gives consent at the first instant of the day on which one may, and a millisecond before.
+func TestConsentOnTheBirthday(t *testing.T) {
+	p := genBound("crm")
+	p.Bases = []Basis{BasisConsent}
+	birthday := TimeOf(time.Date(2024, 3, 3, 0, 0, 0, 0, time.UTC))
+	for at, want := range map[Time]Reason{birthday: ReasonConsent, birthday - 1: ReasonMinorNoGuardian} {
+		g := yes(2, "crm")
+		g.OccurredAt = at
+		if d := Decide(p, FoldHistory([]Event{set(1, born(2008, 3, 3)), g}, genContext), Question{}, onDay(30)); d.Reason != want {
+			t.Errorf("given at %v: %v, want %v", at, d, want)
+		}
+	}
+}
+
+// TestLaterYesNeedsProof overrides a "no" with a consent that has no proof, where the policy asks for none otherwise.
+func TestLaterYesNeedsProof(t *testing.T) {
+	p := genBound("newsletter/email")
+	p.Bases, p.DirectMarketing = []Basis{BasisConsent}, true
+	for _, no := range []Event{about(Suppressed, 1), objection(1, ObjectionMarketing), about(Refused, 1), objection(1, ObjectionProcessing)} {
+		for allowed, g := range map[bool]Event{true: yes(2, p.Name), false: yes(2, p.Name, noProof)} {
+			if d := Decide(p, FoldHistory([]Event{no, g}, genContext), Question{}, onDay(3)); d.Allowed != allowed {
+				t.Errorf("%v, and a yes with proof %t: %v", no.Kind, allowed, d)
+			}
+		}
+	}
+}
+
 // TestStateOfALaterVersion allows nothing.
 func TestStateOfALaterVersion(t *testing.T) {
 	a := asked{p: &Permission{Bases: []Basis{BasisConsent}}, c: Consent{State: StateInvalidated + 1}}

@@ -14,16 +14,29 @@ func (e Event) Clamped(stamp Time) Event {
 	return e
 }
 
-// turn is the order of events that occurred at the same time: yes before no, and grants before what refers to them.
+// turn is the order of events that occurred at the same time: yes before no, and grants before what refers to them. Of attributes, those
+// that say no to something come last, since every answer that is no denies.
 func (e Event) turn() int {
 	switch {
 	case e.IsNo():
+		return 3
+	case e.Kind == AttributesSet && e.Attributes.sayNo():
 		return 2
 	case e.Kind == Granted:
 		return 0
 	default:
 		return 1
 	}
+}
+
+// sayNo reports whether one of the answers is no.
+func (a *Attributes) sayNo() bool {
+	for _, answer := range [...]*bool{a.GuardianAuthorised, a.AddressFromSale, a.OptOutNoticeGiven, a.ContractActive, a.Business} {
+		if answer != nil && !*answer {
+			return true
+		}
+	}
+	return false
 }
 
 // inOrder returns the places of events in the order in which they are folded. Those with the same time and turn stay as they are.

@@ -51,12 +51,17 @@ func retention(e *Event, history []Event, erased Time, p *Policy) Time {
 	return min(TimeOf(last.Std().AddDate(RetentionYears, 0, 0)), MaxTime)
 }
 
+// mustProve reports whether the evidence of a permission has to be kept. One that the policy doesn't declare any more is taken for direct
+// marketing by phone if its channel is called so: the duty outlives the policy.
 func mustProve(p *Policy, name string) bool {
 	if p == nil {
 		return false
 	}
-	permission := p.Permission(name)
-	return permission != nil && permission.DirectMarketing && permission.Kind == KindPhone
+	if permission := p.Permission(name); permission != nil {
+		return permission.DirectMarketing && permission.Kind == KindPhone
+	}
+	_, channel := SplitPermission(name)
+	return channel == KindPhone.String()
 }
 
 func lastUse(history []Event, permission string, erased Time) Time {

@@ -354,6 +354,8 @@ func TestFates(t *testing.T) {
 		call("2022-01-01", Withdrawn),
 		call("2024-06-01", Granted),
 		call("2024-07-01", Used),
+		over(at(day("2023-01-01"), Used), Scope{Permissions: []string{"dropped/phone", "dropped/email"}}),
+		over(at(day("2023-01-01"), Used), Scope{Permissions: []string{"dropped/email"}}),
 	}
 	erasure := all(day("2024-01-01"), Erased)
 	policy := &Policy{
@@ -362,7 +364,7 @@ func TestFates(t *testing.T) {
 	}
 	want := []Fate{
 		{RetainedUntil: day("2028-05-01")}, {RetainedUntil: day("2026-05-01")}, {RetainedUntil: day("2028-05-01")},
-		{}, {}, {Folded: true}, {Folded: true}, {Folded: true},
+		{}, {}, {Folded: true}, {Folded: true}, {Folded: true}, {RetainedUntil: day("2028-01-01")}, {},
 	}
 	if diff := cmp.Diff(want, FatesOf(history, erasure, policy)); diff != "" {
 		t.Errorf("fates (-want +got):\n%s", diff)
@@ -370,6 +372,22 @@ func TestFates(t *testing.T) {
 	for i, fate := range FatesOf(history, erasure, nil) {
 		if fate.RetainedUntil != 0 {
 			t.Errorf("event %d is retained without a policy", i)
+		}
+	}
+}
+
+// Of answers given at the same instant, no counts, in whatever order they were written.
+func TestAnswersAtTheSameTime(t *testing.T) {
+	c := foldContext(t)
+	yes, no := true, false
+	says := func(answer *bool) Event {
+		e := all(10, AttributesSet)
+		e.Attributes = Attributes{ContractActive: answer}
+		return e
+	}
+	for _, history := range [][]Event{{says(&yes), says(&no)}, {says(&no), says(&yes)}} {
+		if FoldHistory(history, c).ContractActive() {
+			t.Error("yes counts beside a no of the same instant")
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (g grant) reach(p *Permission, restricted Time) int {
 	switch {
 	case restricted != 0 && p.RestrictionExemption == "" && (g.flags&grantOverridesRestriction == 0 || g.at <= restricted):
 		return 0
-	case g.flags&grantExplicit == 0 && (p.SignificantDecision || p.SpecialCategory && p.Article9Ground[BasisConsent] == ""):
+	case g.flags&grantExplicit == 0 && (p.SignificantDecision || p.SpecialCategory):
 		return 1
 	case p.ProofRequired && !g.proven():
 		return 2
