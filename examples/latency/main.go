@@ -1,10 +1,11 @@
 // Latency asks a running consentd the same question many times, and prints how long the answers took.
 //
-// It is also the shortest Go program that asks: dial, Check, and treat everything but ALLOW as a no.
+// It is also a short Go program that asks: dial, Check, and treat everything but ALLOW as a no.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,6 +32,12 @@ type options struct {
 	checks, callers                   int
 }
 
+// isAllowed is all that most callers need: false on every error, and for every answer that isn't exactly ALLOW.
+func isAllowed(reply *consentv1.CheckResponse, err error) bool {
+	return err == nil && len(reply.GetResults()) == 1 &&
+		reply.GetResults()[0].GetAnswer().GetDecision() == consentv1.Decision_DECISION_ALLOW
+}
+
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("latency", flag.ContinueOnError)
 	var o options
@@ -40,7 +47,10 @@ func run(args []string, out io.Writer) error {
 	flags.StringVar(&o.permission, "permission", "newsletter/email", "what to ask")
 	flags.IntVar(&o.checks, "checks", 10_000, "how many checks")
 	flags.IntVar(&o.callers, "callers", 1, "how many callers ask at a time, each waiting for its answer")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
 		return err
 	}
 	if o.checks < 1 || o.callers < 1 {
@@ -57,6 +67,9 @@ func run(args []string, out io.Writer) error {
 
 // measure runs the checks, after a tenth as many to warm up, and prints percentiles of how long each took.
 func measure(client consentv1.PermissionServiceClient, o options, out io.Writer) error {
+	if _, err := fmt.Fprintf(out, "%s for %s allowed: %t\n", o.permission, o.subject, isAllowed(o.check(context.Background(), client))); err != nil {
+		return err
+	}
 	if _, err := ask(client, o, (o.checks+9)/10); err != nil {
 		return err
 	}
@@ -107,9 +120,13 @@ func newHistogram() *hdrhistogram.Histogram {
 	return hdrhistogram.New(1, int64(time.Minute), 3)
 }
 
+func (o options) check(ctx context.Context, client consentv1.PermissionServiceClient) (*consentv1.CheckResponse, error) {
+	return client.Check(ctx, &consentv1.CheckRequest{Tenant: o.tenant, Subject: o.subject, Permissions: []string{o.permission}})
+}
+
 func askOnce(ctx context.Context, client consentv1.PermissionServiceClient, o options, took *hdrhistogram.Histogram) error {
 	began := time.Now()
-	reply, err := client.Check(ctx, &consentv1.CheckRequest{Tenant: o.tenant, Subject: o.subject, Permissions: []string{o.permission}})
+	reply, err := o.check(ctx, client)
 	if err != nil {
 		return err
 	}

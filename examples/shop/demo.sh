@@ -17,7 +17,11 @@ stop() {
 }
 trap stop EXIT
 
-say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+bold= plain=
+if [ -t 1 ]; then
+	bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+fi
+say() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 
 # run COMMAND...: shows a command and runs it. A check that is denied ends with status 3, which is an answer like any other.
 run() {
@@ -60,8 +64,9 @@ run policy apply policy.yaml
 say 'Before anything is imported: who on these old lists may still be written to?'
 run audit mailchimp.zip --format mailchimp --permission newsletter/email --notice-version 3 --out "$scratch/audit.csv"
 echo
-echo 'Every address with its decision, and what would mend it (the first lines of audit.csv):'
-head -n 4 "$scratch/audit.csv"
+echo 'audit.csv is the list with its own columns and these more, to sort and filter by:'
+head -n 1 "$scratch/audit.csv" | tr -d '\r' | sed 's/.*,\(decision,.*\)/\1/'
+echo
 
 say 'Import the lists as they were exported; the second time, nothing changes'
 run import mailchimp.zip --format mailchimp --permission newsletter/email --notice-version 3
