@@ -2,9 +2,9 @@
 # Walks through the main job with the lists of an example shop: start a replica, put a policy, import and audit old lists, record a
 # double opt-in, withdraw it. Needs consentd in $CONSENTD, and Go for the last step; leaves nothing behind.
 set -euo pipefail
-cd "$(dirname "$0")"
 
-consentd=${CONSENTD:?set CONSENTD to the binary, or run make demo}
+consentd=$(realpath "$(command -v "${CONSENTD:?set CONSENTD to the binary, or run make demo}")")
+cd "$(dirname "$0")"
 scratch=$(mktemp -d)
 export CONSENTD_ADDR=unix://$scratch/consentd.sock
 
