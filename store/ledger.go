@@ -70,7 +70,7 @@ func ledgerOptions(fs vfs.FS, log *slog.Logger, failed func(error)) *pebble.Opti
 	o := &pebble.Options{
 		FS:                          fs,
 		Comparer:                    comparer,
-		FormatMajorVersion:          pebble.FormatNewest,
+		FormatMajorVersion:          pebble.FormatValueSeparation, // by name, so that a newer Pebble doesn't raise it unasked
 		CacheSize:                   cacheBytes,
 		MemTableSize:                memTableBytes,
 		MemTableStopWritesThreshold: 4,
