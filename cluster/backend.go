@@ -74,13 +74,21 @@ func (n *Node) coveringIndex(ctx context.Context) (uint64, error) {
 	if err := majorityAt(ctx, lead.term, raft.ServerID(n.dir.nodeID), servers, n.peers); err != nil {
 		return 0, err
 	}
-	switch term, err := n.term(); {
-	case err != nil:
+	if err := n.stillLeads(lead); err != nil {
 		return 0, err
-	case term != lead.term || n.raft.State() != raft.Leader || n.leader.current.Load() != lead:
-		return 0, ErrNotLeading
 	}
 	return n.raft.CommitIndex(), nil
+}
+
+// stillLeads returns nil if a leadership has lasted until now.
+func (n *Node) stillLeads(lead *leadership) error {
+	switch term, err := n.term(); {
+	case err != nil:
+		return err
+	case term != lead.term || n.raft.State() != raft.Leader || n.leader.current.Load() != lead:
+		return ErrNotLeading
+	}
+	return nil
 }
 
 // Record returns what is recorded of a subject. It is at least as new as every View loaded before.

@@ -45,8 +45,13 @@ type round struct {
 	err  error // valid once done is closed
 }
 
-// A proof is renewed this many times within the bound, so that one round that fails or is late makes no check stale.
-const renewals = 8
+// A proof is renewed this many times within the bound, and a question that isn't answered within this part of it is given up. So a round
+// that fails, or one whose question is lost, makes no check stale. What was answered is waited for longer, since a later round would have
+// to wait for as much.
+const (
+	renewals     = 8
+	questionPart = 4
+)
 
 func newFreshness(now func() time.Time, bound time.Duration) *freshness {
 	return &freshness{now: now, bound: bound, next: newRound(), kick: make(chan struct{}, 1)}
@@ -79,7 +84,7 @@ func (f *freshness) hold(ctx context.Context) {
 	began := f.now()
 	ctx, cancel := context.WithTimeout(ctx, f.bound)
 	defer cancel()
-	index, err := f.index(ctx)
+	index, err := f.ask(ctx)
 	if err == nil {
 		err = f.applied(ctx, index)
 	}
@@ -88,6 +93,13 @@ func (f *freshness) hold(ctx context.Context) {
 	}
 	r.err = err
 	close(r.done)
+}
+
+// ask returns a covering index, unless it takes too long to find one.
+func (f *freshness) ask(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.bound/questionPart)
+	defer cancel()
+	return f.index(ctx)
 }
 
 func (f *freshness) publish(p proof) error {

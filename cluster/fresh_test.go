@@ -106,6 +106,59 @@ func TestProofsAreRenewed(t *testing.T) {
 	})
 }
 
+// A question that gets no answer costs neither the proof before it nor the next one.
+func TestLostQuestionMakesNothingStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFreshness(time.Now, 2*time.Second)
+		asked := 0
+		f.index = func(ctx context.Context) (uint64, error) {
+			if asked++; asked%3 != 0 {
+				return 1, nil
+			}
+			<-ctx.Done()
+			return 0, ctx.Err()
+		}
+		f.applied = func(context.Context, uint64) error { return nil }
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { f.run(ctx); close(ended) }()
+		defer func() { cancel(); <-ended }()
+
+		if err := f.prove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for began := time.Now(); time.Since(began) < time.Minute; <-time.After(10 * time.Millisecond) {
+			if err := f.ready(); err != nil {
+				t.Fatalf("%s after the first proof: %v", time.Since(began), err)
+			}
+		}
+		if asked < 60 {
+			t.Errorf("%d questions in a minute", asked)
+		}
+	})
+}
+
+// An index that takes long to be applied is waited for: asking again would only make it a later one.
+func TestSlowApplyingIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bound = 2 * time.Second
+		f, rounds := testFreshness(t, bound)
+		f.applied = func(ctx context.Context, _ uint64) error {
+			select {
+			case <-time.After(bound / 2):
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		(<-rounds).answer <- nil
+		<-time.After(bound/2 + time.Millisecond)
+		if err := f.ready(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestWaitingForARoundEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, rounds := testFreshness(t, time.Hour)
@@ -268,6 +321,38 @@ func TestNoProofWithoutLeadership(t *testing.T) {
 	}
 	if _, err := n.Write(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) || !errors.Is(err, ErrNotLeading) {
 		t.Errorf("a write without leadership: %v", err)
+	}
+}
+
+// What was gathered while leading counts only if the same leadership still stands afterwards.
+func TestLeadershipIsLookedAtAgain(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	lead := n.leader.current.Load()
+	if err := n.stillLeads(lead); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.stillLeads(&leadership{term: lead.term}); !errors.Is(err, ErrNotLeading) {
+		t.Errorf("after another leadership in the same term: %v", err)
+	}
+	stopped := openNode(t, memoryOptions(t, vfs.NewMem()))
+	closeNode(t, stopped)
+	if err := (&Node{logs: n.logs, leader: n.leader, raft: stopped.raft}).stillLeads(lead); !errors.Is(err, ErrNotLeading) {
+		t.Errorf("with a Raft that doesn't lead: %v", err)
+	}
+}
+
+// A term start that was overtaken by a newer notice begins nothing: leadership was lost meanwhile, or won in a later term.
+func TestOvertakenTermStartBeginsNothing(t *testing.T) {
+	began := 0
+	l := &leader{began: func() { began++ }}
+	l.begin(termStart{notice: 1, term: 7}, 2)
+	l.begin(termStart{notice: 2, term: 7, err: ErrNotLeading}, 2)
+	if l.current.Load() != nil || began != 0 {
+		t.Errorf("leading: %+v, begun %d times", l.current.Load(), began)
+	}
+	l.begin(termStart{notice: 2, term: 8}, 2)
+	if lead := l.current.Load(); lead == nil || lead.term != 8 || began != 1 {
+		t.Errorf("leading: %+v, begun %d times, want term 8, begun once", lead, began)
 	}
 }
 

@@ -130,6 +130,13 @@ func TestOptionsValidate(t *testing.T) {
 	if err := (Options{DataDir: "x"}).Validate(); err != nil {
 		t.Errorf("the least options: %v", err)
 	}
+	for staleness, fits := range map[time.Duration]bool{
+		time.Second - 1: false, time.Second: true, time.Hour: true, time.Hour + 1: false, -time.Second: false,
+	} {
+		if err := (Options{DataDir: "x", MaxStaleness: staleness}).Validate(); (err == nil) != fits {
+			t.Errorf("MaxStaleness %s: %v, want it taken: %t", staleness, err, fits)
+		}
+	}
 	if _, err := Open(t.Context(), Options{}); err == nil {
 		t.Error("Open without a directory succeeded")
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +21,8 @@ type Options struct {
 	NodeID string
 	// PseudonymKeyFile is DataDir/pseudonym.key unless set. The first start of a new cluster makes it if it is missing.
 	PseudonymKeyFile string
-	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW. 2 s unless set.
+	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW. 2 s unless
+	// set, and at least 1 s, because an election must fit into it.
 	MaxStaleness time.Duration
 	// MinFreeBytes is how much space has to be free for writes to go on. 256 MiB unless set; negative for no limit.
 	MinFreeBytes int64
@@ -58,6 +60,10 @@ const (
 // A voter without peers waits for one timeout before it leads, so this is also how long a start takes at most twice.
 const defaultElection = 250 * time.Millisecond
 
+// leastElections is how many election timeouts the staleness bound has to be at least. An election takes up to two, and a proof is up to
+// an eighth of the bound old when it begins.
+const leastElections = 4
+
 var nodeIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 // Validate returns every fault of the options.
@@ -69,8 +75,10 @@ func (o Options) Validate() error {
 	if o.NodeID != "" && !nodeIDs.MatchString(o.NodeID) {
 		faults = append(faults, fmt.Errorf("NodeID %q isn't 1 to 64 letters, digits, dots, hyphens and underscores", o.NodeID))
 	}
-	if o.MaxStaleness != 0 && (o.MaxStaleness < 100*time.Millisecond || o.MaxStaleness > time.Hour) {
-		faults = append(faults, fmt.Errorf("MaxStaleness %s isn't between 100ms and 1h", o.MaxStaleness))
+	if least := leastElections * cmp.Or(o.tuning.election, defaultElection); o.MaxStaleness != 0 &&
+		(o.MaxStaleness < least || o.MaxStaleness > time.Hour) {
+		faults = append(faults, fmt.Errorf("MaxStaleness %s isn't between %s and 1h: an election may take half the least", o.MaxStaleness,
+			least))
 	}
 	if o.DiskStall != 0 && o.DiskStall < time.Second {
 		faults = append(faults, fmt.Errorf("DiskStall %s is under 1s: disks take that long now and then", o.DiskStall))
