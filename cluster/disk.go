@@ -86,10 +86,10 @@ func (d *diskSpace) check() error {
 func (d *diskSpace) weigh(free uint64) error {
 	switch {
 	case d.held && free < d.ballast:
-		d.held = false
 		if err := d.fs.Remove(d.path()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+			return fmt.Errorf("removing the ballast file: %w", err) // it is tried again
 		}
+		d.held = false
 		d.log.Warn("gave up the ballast file so that the databases can tidy up", "bytes", d.ballast)
 	case !d.held && free >= d.floor+d.ballast:
 		if err := d.take(); err != nil {

@@ -63,6 +63,32 @@ func TestFullDiskRefusesWrites(t *testing.T) {
 	}
 }
 
+// A ballast that can't be removed is removed the next time.
+func TestBallastRemovalIsTriedAgain(t *testing.T) {
+	memory := vfs.NewMem()
+	busy := false
+	fs := errorfs.Wrap(memory, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if busy && op.Kind == errorfs.OpRemove {
+			return errors.New("injected: busy")
+		}
+		return nil
+	}))
+	d := &diskSpace{fs: fs, floor: 4 << 20, ballast: 1 << 20, log: slog.New(slog.DiscardHandler)}
+	for _, step := range []struct {
+		free          uint64
+		busy, ballast bool
+	}{{10 << 20, false, true}, {0, true, true}, {0, false, false}} {
+		memory.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: step.free, TotalBytes: 100 << 20})
+		busy = step.busy
+		if err := d.check(); (err != nil) != busy {
+			t.Errorf("%+v: %v", step, err)
+		}
+		if _, err := memory.Stat(ballastFile); (err == nil) != step.ballast {
+			t.Errorf("%+v: the ballast: %v", step, err)
+		}
+	}
+}
+
 func TestNoFloor(t *testing.T) {
 	fs := vfs.NewMem()
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1, TotalBytes: 100})
