@@ -51,6 +51,8 @@ type Options struct {
 	Encoding string
 	// SubjectsOnly reads CSV for its subjects alone, without events. Then a file of one column may lack a header.
 	SubjectsOnly bool
+	// Unmarked leaves Row.Duplicate unset, and so keeps no note of who came before: memory stays the same for a list of any length.
+	Unmarked bool
 	// Stdin is read for the path "-". It can be read once, so its encoding is judged by its first 64 KiB.
 	Stdin io.Reader
 	// Now is the time that no "yes" may be later than. Zero: the clock's, when the row is read.

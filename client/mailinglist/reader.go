@@ -187,6 +187,9 @@ func (r *Reader) finish(row *Row, f *file) {
 		row.Events = nil
 		return
 	}
+	if r.options.Unmarked {
+		return
+	}
 	key := maphash.String(r.seed, normalSubject(row.Subject))
 	if _, row.Duplicate = r.seen[key]; row.Duplicate {
 		r.repeats++

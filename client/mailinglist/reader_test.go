@@ -133,6 +133,17 @@ func TestStandardInput(t *testing.T) {
 	}
 }
 
+func TestUnmarked(t *testing.T) {
+	for _, unmarked := range []bool{false, true} {
+		o := segment
+		o.Unmarked = unmarked
+		r := open(t, o, writeList(t, "list.csv", "id\n1\n1\n"))
+		if rows := all(t, r); rows[1].Duplicate == unmarked || (r.Duplicates() == 0) != unmarked || (len(r.seen) == 0) != unmarked {
+			t.Errorf("unmarked %t: %+v, %d noted", unmarked, rows, len(r.seen))
+		}
+	}
+}
+
 func TestFolder(t *testing.T) {
 	folder := t.TempDir()
 	for name, content := range map[string]string{"b.csv": "id\n2\n", "a.CSV": "id\n1\n", "note.pdf": "%PDF", ".hidden.csv": "x"} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -17,28 +18,31 @@ type Writer struct {
 	lineEnd   string
 	columns   int
 	extra     int
+	own       []int // where the further columns stand already, in a list that was written with them before
 }
 
 // ErrUnsplit is returned by Writer.Write for a row whose Fields are nil: it couldn't be split into the list's columns.
 var ErrUnsplit = errors.New("the row couldn't be split into columns, and can't be written back")
 
 // NewWriter returns a writer for the rows of the reader, and writes the header. The names of the further columns must differ from
-// those of the list.
+// those of the list, unless the list has all of them: then it was written so before, and their values are replaced.
 func NewWriter(w io.Writer, r *Reader, extra ...string) (*Writer, error) {
 	if len(r.header) == 0 {
 		return nil, errors.New("this list has no columns, and can't be written back")
 	}
+	var own []int
 	for _, name := range extra {
-		for _, of := range r.header {
-			if sameName(name)(of) {
-				return nil, fmt.Errorf("the list has a column %q already: rename it", of)
-			}
+		if at := slices.IndexFunc(r.header, sameName(name)); at >= 0 {
+			own = append(own, at)
 		}
+	}
+	if len(own) > 0 && len(own) < len(extra) {
+		return nil, fmt.Errorf("the list has a column %q already: rename it", r.header[own[0]])
 	}
 	first := r.files[0]
 	out := &Writer{
 		out: bufio.NewWriterSize(w, peeked), delimiter: first.delimiter, lineEnd: first.lineEnd,
-		columns: len(r.header), extra: len(extra),
+		columns: len(r.header), extra: len(extra), own: own,
 	}
 	if out.lineEnd == "" {
 		out.lineEnd = "\n"
@@ -50,6 +54,9 @@ func NewWriter(w io.Writer, r *Reader, extra ...string) (*Writer, error) {
 			}
 			break
 		}
+	}
+	if len(own) > 0 {
+		extra = nil
 	}
 	if err := out.write(r.header, extra); err != nil {
 		return nil, err
@@ -74,7 +81,14 @@ func (w *Writer) Write(row Row, extra ...string) error {
 			harmless[i] = "'" + value
 		}
 	}
-	return w.write(row.Fields, harmless)
+	if len(w.own) == 0 {
+		return w.write(row.Fields, harmless)
+	}
+	fields := slices.Clone(row.Fields)
+	for i, at := range w.own {
+		fields[at] = harmless[i]
+	}
+	return w.write(fields, nil)
 }
 
 // Flush writes what is buffered. Call it after the last row.

@@ -33,6 +33,7 @@ func TestWriter(t *testing.T) {
 	tests := []struct {
 		name, file, value, want string
 	}{
+		{"written before", "id,Decision,name\n1,ALLOW,x\n", "=DENY", "id,Decision,name\n1,'=DENY,x\n"},
 		{"plain", "id,name\n1,x\n", "ALLOW", "id,name,decision\n1,x,ALLOW\n"},
 		{
 			"as it was", "\xef\xbb\xbfid;name\r\n1;\"a;b\"\r\n2;\"x\r\ny\"\r\n3;\"say \"\"hi\"\"\"\r\n", "DENY",
@@ -64,8 +65,8 @@ func TestWriterBringsFilesTogether(t *testing.T) {
 
 func TestWriterRefuses(t *testing.T) {
 	r := open(t, segment, writeList(t, "list.csv", "id,Decision\n1,x,y\n"))
-	if _, err := NewWriter(&bytes.Buffer{}, r, "decision"); err == nil {
-		t.Error("took a column that the list has")
+	if _, err := NewWriter(&bytes.Buffer{}, r, "reason", "decision"); err == nil {
+		t.Error("took one of the columns that the list has")
 	}
 	w, err := NewWriter(&bytes.Buffer{}, r, "reason")
 	if err != nil {
