@@ -209,6 +209,27 @@ func TestBatchCheck(t *testing.T) {
 	wantStatus(t, status.FromProto(reply.GetItems()[3].GetResults()[0].GetStatus()), codes.NotFound, "UNKNOWN_PERMISSION")
 }
 
+// TestBatchSimilarGoods asserts it for one question, for all, and for none.
+func TestBatchSimilarGoods(t *testing.T) {
+	r := newRig(t)
+	yes := true
+	customer := event("c", consentv1.EventKind_EVENT_KIND_ATTRIBUTES_SET)
+	customer.Attributes = &consentv1.Attributes{
+		Relationship: consentv1.Relationship_RELATIONSHIP_CUSTOMER, AddressFromSale: &yes, OptOutNoticeGiven: &yes,
+	}
+	r.write(t, customer)
+	for _, asserted := range []struct{ one, all bool }{{}, {one: true}, {all: true}} {
+		reply := must[*consentv1.BatchCheckResponse](t)(r.permissions.BatchCheck(background(t), &consentv1.BatchCheckRequest{
+			Permissions: []string{"newsletter/email"}, SimilarGoods: asserted.all,
+			Questions: []*consentv1.CheckQuestion{{Subject: "c", SimilarGoods: asserted.one}},
+		}))
+		got := reply.GetItems()[0].GetResults()[0].GetAnswer().GetDecision() == consentv1.Decision_DECISION_ALLOW
+		if got != (asserted.one || asserted.all) {
+			t.Errorf("%+v: %v", asserted, reply.GetItems())
+		}
+	}
+}
+
 func TestBatchLimits(t *testing.T) {
 	r := newRig(t)
 	questions := func(n int) []*consentv1.CheckQuestion {

@@ -102,5 +102,5 @@ func (c *core) logSlow(method string, err error, took time.Duration) {
 		return
 	}
 	c.log.LogAttrs(context.Background(), slog.LevelWarn, "a call was slow",
-		slog.String("method", method), slog.Duration("took", took), slog.String("code", status.Code(err).String()))
+		slog.String("method", method), slog.String("took", took.String()), slog.String("code", status.Code(err).String()))
 }
