@@ -67,6 +67,7 @@ func TestUsage(t *testing.T) {
 		{"unknown command", []string{"chekc"}, "unknown command"},
 		{"unknown flag", []string{"check", "anna", "--explian"}, "--explian"},
 		{"no subject", []string{"check"}, "name a subject"},
+		{"a consent of the future", []string{"record", "grant", "anna", "p", "--at", "2062-01-10"}, "--at 2062-01-10T00:00:00Z lies in the future"},
 		{"empty subject", []string{"check", " "}, "the subject is empty"},
 		{"two consistencies", []string{"check", "anna", "--at-least", "r", "--fully-consistent"}, "at-least"},
 		{"output", []string{"check", "anna", "-o", "xml"}, "table, json or yaml"},

@@ -99,6 +99,18 @@ func TestMissedNames(t *testing.T) {
 	}
 }
 
+func TestNotUTF8(t *testing.T) {
+	addr := startServer(t)
+	for _, args := range [][]string{
+		{"check", "m\xfcller", "crm_storage"}, {"record", "withdraw", "anna", "p\xfc"}, {"subject", "show", "m\xfcller"},
+		{"record", "grant", "anna", "newsletter/email", "--source", "m\xfcller"},
+	} {
+		if got := ask(t, addr, args...); got.code != exitUsage || !strings.Contains(got.stderr, "isn't text in UTF-8") {
+			t.Errorf("%q: exit code %d, standard error:\n%s", args, got.code, got.stderr)
+		}
+	}
+}
+
 func TestRequestID(t *testing.T) {
 	addr := startServer(t)
 	id, err := newRequestID()

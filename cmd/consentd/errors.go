@@ -42,6 +42,8 @@ func (c *cli) inWords(err error) (text string, invalid bool) {
 		return c.localInWords(context.DeadlineExceeded), false
 	case s.Code() == codes.Canceled:
 		return c.localInWords(context.Canceled), false
+	case s.Code() == codes.Internal && strings.Contains(s.Message(), "invalid UTF-8"): // the library's word on a request before it is sent
+		return "an argument isn't text in UTF-8, as everything here is: set the terminal to UTF-8", true
 	}
 	return statusInWords(s.Proto()) + details, reason == "INVALID_ARGUMENT"
 }

@@ -74,7 +74,8 @@ func someFiles(_ *cobra.Command, args []string) error {
 // listOptions is how the files are to be read.
 func (f *importFlags) listOptions(stdin io.Reader) (mailinglist.Options, error) {
 	o := mailinglist.Options{
-		Permission: f.permission, NoticeVersion: f.noticeVersion, At: f.at.Time, Column: f.column, Encoding: f.encoding, Stdin: stdin,
+		Permission: f.permission, NoticeVersion: f.noticeVersion, At: f.at.Time, Column: f.column, Encoding: f.encoding,
+		Stdin: stdin, Unmarked: true,
 	}
 	var err error
 	if o.Format, err = mailinglist.ParseFormat(f.format); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
@@ -65,7 +66,22 @@ func (f *recordFlags) event(v verb, args []string) (*consentv1.Event, error) {
 		scope := scopeOf(event)
 		scope.Permissions = append(scope.Permissions, arg)
 	}
+	if err := f.checkTime(event); err != nil {
+		return nil, err
+	}
 	return event, f.checkScope(v, event)
+}
+
+// checkTime refuses what hasn't happened yet, unless it is a "no", which is never refused for its date. The server takes it as of now,
+// which for a mistyped year isn't what was meant.
+func (f *recordFlags) checkTime(event *consentv1.Event) error {
+	if isNo := (consent.Event{
+		Kind: consent.EventKind(event.GetKind()), Evidence: consent.Evidence{Method: consent.Method(event.GetEvidence().GetMethod())},
+	}).IsNo(); isNo || !f.at.After(time.Now()) {
+		return nil
+	}
+	return usageErrorf("--at %s lies in the future: leave it out for now; a consent that counts later is given now, with valid_from=TIME",
+		timeText(f.at.Time))
 }
 
 // checkScope makes sure that nothing covers everything there is because a word was forgotten.

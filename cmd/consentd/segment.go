@@ -81,7 +81,7 @@ func onePermission(_ *cobra.Command, args []string) error {
 // segment streams the list through the server.
 func (c *cli) segment(ctx context.Context, f *segmentFlags, permission string) error {
 	list, err := mailinglist.Open([]string{f.in}, mailinglist.Options{
-		Format: mailinglist.CSV, SubjectsOnly: true, Column: f.column, Stdin: c.stdin,
+		Format: mailinglist.CSV, SubjectsOnly: true, Unmarked: true, Column: f.column, Stdin: c.stdin,
 	})
 	if err != nil {
 		return err
