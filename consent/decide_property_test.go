@@ -133,7 +133,7 @@ func withoutAsking(history []Event, p *Permission) []Event {
 	return slices.DeleteFunc(slices.Clone(history), func(e Event) bool {
 		switch e.Kind {
 		case Requested, Granted, Refused, Withdrawn, Invalidated:
-			return refCovers(e.Scope, p)
+			return refCovers(e, p)
 		default:
 			return false
 		}

@@ -14,20 +14,25 @@ func (e Event) Clamped(stamp Time) Event {
 	return e
 }
 
-// turn is the order of events that occurred at the same time: yes before no, and grants before what refers to them. Of attributes, those
-// that say no to something come last, since every answer that is no denies.
+// turn is the order of events that occurred at the same time: yes before no, and grants before what refers to them. Of grants, those
+// with terms of their own come last, and of attributes those that say no to something: what comes last counts, and these deny.
 func (e Event) turn() int {
 	switch {
 	case e.IsNo():
-		return 3
+		return 4
 	case e.Kind == AttributesSet && e.Attributes.sayNo():
-		return 2
+		return 3
+	case e.Kind == Granted && e.Terms.limited():
+		return 1
 	case e.Kind == Granted:
 		return 0
 	default:
-		return 1
+		return 2
 	}
 }
+
+// limited reports whether a grant has terms of its own.
+func (t *Terms) limited() bool { return t.ValidFrom != 0 || t.ExpiresAt != 0 }
 
 // sayNo reports whether one of the answers is no.
 func (a *Attributes) sayNo() bool {

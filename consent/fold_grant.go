@@ -10,7 +10,7 @@ func (f *folding) grant(id NameID, e *Event) {
 		f.note(Superseded)
 		return
 	}
-	g, limited := newGrant(id, e), e.Terms.ValidFrom != 0 || e.Terms.ExpiresAt != 0
+	g, limited := newGrant(id, e), e.Terms.limited()
 	first, end := f.record.grantsOf(id)
 	again := first < end && f.record.grant(end-1).at == g.at
 	switch {

@@ -119,6 +119,8 @@ func TestConsentAfterEvents(t *testing.T) {
 		{"a stronger one at the same time", []Event{granted(10, unproven), granted(10)}, []Effect{Applied, Applied}, given(10)},
 		{"one until March at the same time", []Event{granted(10), granted(10, until(90))}, []Effect{Applied, Applied},
 			given(10, func(c *Consent) { c.ExpiresAt = 90 })},
+		{"one until March at the same time, written first", []Event{granted(10, until(90)), granted(10, explicit)}, []Effect{Applied, Superseded},
+			given(10, func(c *Consent) { c.ExpiresAt = 90 })},
 		{"erased", []Event{granted(10), all(20, Erased)}, []Effect{Applied, Applied}, Consent{}},
 		{"a grant from before the erasure", []Event{all(20, Erased), granted(10)}, []Effect{Applied, Superseded}, Consent{}},
 		{"a withdrawal from before the erasure", []Event{all(20, Erased), at(10, Withdrawn)}, []Effect{Applied, Applied},

@@ -61,7 +61,12 @@ func refVoid(m Method) bool {
 	return m == MethodPreTicked || m == MethodImplied || m == MethodBoughtList
 }
 
-func refCovers(s Scope, p *Permission) bool {
+// refCovers reports whether an event is about the permission. A "no" may write a purpose as a permission.
+func refCovers(e Event, p *Permission) bool {
+	s := e.Scope
+	if refRank(e) == 1 && slices.Contains(s.Permissions, p.Purpose) {
+		return true
+	}
 	if len(s.Permissions)+len(s.Purposes)+len(s.Channels) == 0 {
 		return true
 	}
@@ -69,10 +74,7 @@ func refCovers(s Scope, p *Permission) bool {
 }
 
 func (f *refFacts) fold(p *Permission, e Event) {
-	covered, named := refCovers(e.Scope, p), slices.Contains(e.Scope.Permissions, p.Name)
-	if refRank(e) == 1 && slices.Contains(e.Scope.Permissions, p.Purpose) {
-		covered = true // a purpose written as a permission
-	}
+	covered, named := refCovers(e, p), slices.Contains(e.Scope.Permissions, p.Name)
 	no := func(name string) {
 		if covered {
 			f.times[name] = e.OccurredAt
