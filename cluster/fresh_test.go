@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,9 +111,9 @@ func TestProofsAreRenewed(t *testing.T) {
 func TestLostQuestionMakesNothingStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFreshness(time.Now, 2*time.Second)
-		asked := 0
+		var asked atomic.Int64
 		f.index = func(ctx context.Context) (uint64, error) {
-			if asked++; asked%3 != 0 {
+			if asked.Add(1)%3 != 0 {
 				return 1, nil
 			}
 			<-ctx.Done()
@@ -132,8 +133,8 @@ func TestLostQuestionMakesNothingStale(t *testing.T) {
 				t.Fatalf("%s after the first proof: %v", time.Since(began), err)
 			}
 		}
-		if asked < 60 {
-			t.Errorf("%d questions in a minute", asked)
+		if n := asked.Load(); n < 60 {
+			t.Errorf("%d questions in a minute", n)
 		}
 	})
 }
