@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -262,12 +263,24 @@ func TestSnapshotMarkerRoundTrip(t *testing.T) {
 	}
 }
 
+// FuzzDecodeSnapshot also cuts a marker, puts something else behind the cut, and seals it, or nothing but the checksum would be tested.
 func FuzzDecodeSnapshot(f *testing.F) {
-	f.Add((&snapshotInfo{meta: raft.SnapshotMeta{Index: 1, Term: 1}}).encode())
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, contents []byte) {
-		if info, ok := decodeSnapshot(contents); ok && info == nil {
-			t.Error("nothing, and no fault")
+	f.Add(uint64(1), uint64(1), uint64(2), uint64(0), uint64(1), "a", uint(7), "\x81")
+	f.Add(uint64(1)<<63, uint64(1)<<40, uint64(0), uint64(1)<<62, uint64(127), "", uint(0), "")
+	f.Fuzz(func(t *testing.T, index, term, covers, size, configurationIndex uint64, id string, cut uint, tail string) {
+		want := &snapshotInfo{covers: covers, streamed: size > 0, meta: raft.SnapshotMeta{
+			Version: raft.SnapshotVersionMax, Index: index, Term: term, Size: int64(size), ConfigurationIndex: configurationIndex,
+			Configuration: raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(id), Address: "b"}}},
+		}}
+		sealed := want.encode()
+		got, ok := decodeSnapshot(sealed)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(snapshotInfo{})); !ok || diff != "" {
+			t.Errorf("decoded: %t\n%s", ok, diff)
+		}
+		cut %= uint(len(sealed) - 4)
+		body := append(bytes.Clone(sealed[:cut]), tail...)
+		if got, ok := decodeSnapshot(binary.LittleEndian.AppendUint32(body, entryChecksum(0, body))); ok && tail == "" {
+			t.Errorf("%d of %d bytes were taken for %+v", cut, len(sealed)-4, got)
 		}
 	})
 }

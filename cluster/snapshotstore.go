@@ -238,14 +238,21 @@ func decodeSnapshot(contents []byte) (*snapshotInfo, bool) {
 	r := fieldReader{rest: body}
 	format := r.byte()
 	index, term, covers, size, configurationIndex := r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint(), r.uvarint()
-	if r.short || format != snapshotForm {
+	configuration, ok := decodeConfiguration(r.rest)
+	if r.short || format != snapshotForm || !ok {
 		return nil, false
 	}
 	return &snapshotInfo{
 		meta: raft.SnapshotMeta{
 			Version: raft.SnapshotVersionMax, Index: index, Term: term, Size: int64(size),
-			Configuration: raft.DecodeConfiguration(r.rest), ConfigurationIndex: configurationIndex,
+			Configuration: configuration, ConfigurationIndex: configurationIndex,
 		},
 		covers: covers, streamed: size > 0,
 	}, true
+}
+
+// decodeConfiguration is raft.DecodeConfiguration, which panics at what it can't read.
+func decodeConfiguration(encoded []byte) (c raft.Configuration, ok bool) {
+	defer func() { ok = recover() == nil }()
+	return raft.DecodeConfiguration(encoded), true
 }
