@@ -144,6 +144,9 @@ func checkTerms(e *Event) error {
 	if t.ExpiresAt != 0 && t.ExpiresAt <= t.ValidFrom {
 		return fault("terms.expires_at", "%s isn't after valid_from, %s: a grant has to hold for some time", t.ExpiresAt, t.ValidFrom)
 	}
+	if t.ExpiresAt != 0 && t.ExpiresAt <= e.OccurredAt {
+		return fault("terms.expires_at", "%s isn't after the grant, %s: a grant has to hold for some time", t.ExpiresAt, e.OccurredAt)
+	}
 	return nil
 }
 

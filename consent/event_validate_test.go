@@ -62,6 +62,9 @@ func TestValidateEvent(t *testing.T) {
 
 		{"terms", with(granted(10), func(e *Event) { e.Terms = Terms{ValidFrom: 20, ExpiresAt: 21} }), ""},
 		{"terms of no length", with(granted(10), func(e *Event) { e.Terms = Terms{ValidFrom: 20, ExpiresAt: 20} }), "terms.expires_at"},
+		{"an end before the grant", granted(10, until(9)), "terms.expires_at"},
+		{"an end at the grant", granted(10, until(10)), "terms.expires_at"},
+		{"an end after the grant", granted(10, until(11)), ""},
 		{"a start before 1970", with(granted(10), func(e *Event) { e.Terms.ValidFrom = -1 }), "terms.valid_from"},
 		{"an end after 2248", granted(10, until(MaxTime+1)), "terms.expires_at"},
 		{"terms of a use", with(at(10, Used), func(e *Event) { e.Terms.Explicit = true }), "terms"},

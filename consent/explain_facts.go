@@ -118,10 +118,17 @@ func (a *asked) givenFacts(w row) []string {
 	case rowDormant:
 		return append(facts, fact("last_used_at", a.c.LastUsedAt), fact("dormant_after", span(a.p.DormantAfter)), a.nowFact())
 	case rowOutdated:
-		return append(facts, fact("notice_version", a.c.NoticeVersion), fact("min_material", a.p.NoticeMin))
+		return append(facts, a.noticeFact(), fact("min_material", a.p.NoticeMin))
 	default:
 		return facts
 	}
+}
+
+func (a *asked) noticeFact() string {
+	if a.c.NoticeVersion == 0 {
+		return fact("notice_version", "unknown")
+	}
+	return fact("notice_version", a.c.NoticeVersion)
 }
 
 // laterFacts are those that make a later yes.

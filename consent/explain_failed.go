@@ -159,6 +159,8 @@ func (a *asked) remedyOf(w row, b Basis) (Remedy, string) {
 		return RemedyRecordFacts, "Record that the subject acts for a business, if so, and ask as one."
 	case w == rowUnconfirmed && a.c.ConfirmedAt != 0:
 		return RemedyUseAnotherChannel, askLater
+	case w == rowOutdated && a.c.NoticeVersion == 0:
+		return RemedyAttachProof, "Record the version of the notice that was shown, if it is known; an import or audit takes it for a whole list."
 	case w == rowNoCustomer && a.p.Kind != KindEmail:
 		return RemedyMendPolicy, "Take the basis off the permission: the exception is for e-mail alone."
 	case w == rowNoCustomer && len(a.missingOfCustomer()) == 1 && !a.q.SimilarGoods:

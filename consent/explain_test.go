@@ -85,6 +85,11 @@ func TestExplainRemedies(t *testing.T) {
 				"23 consent EXPIRED USE_ANOTHER_CHANNEL", "24 consent DORMANT USE_ANOTHER_CHANNEL",
 				"25 consent NOTICE_OUTDATED USE_ANOTHER_CHANNEL",
 			}},
+		{"under an unknown notice", "offers/email", []Event{yes(1, "offers/email", func(e *Event) { e.Evidence.NoticeVersion = 0 })},
+			Question{}, []string{
+				"23 consent EXPIRED USE_ANOTHER_CHANNEL", "24 consent DORMANT USE_ANOTHER_CHANNEL",
+				"25 consent NOTICE_OUTDATED ATTACH_PROOF",
+			}},
 		{"everything at once", "newsletter/post", []Event{
 			about(Restricted, 1), about(Erased, 2), objection(3, ObjectionUnclear), about(Undeliverable, 4),
 		}, Question{}, []string{
