@@ -20,6 +20,8 @@ type columnLayout struct {
 var (
 	errNothing   = rowError(reasonNothing, "the row says nothing that could be recorded")
 	errTooLong   = rowError(reasonUnusableValue, "longer than the contract allows")
+	errFactsTime = rowError(reasonNoTime, "nothing says since when the facts hold: map facts_at to a column, and fill it, or give a time for "+
+		"such rows")
 	errGrantTime = rowError(reasonNoTime, "the grant has no time: map granted_at to a column, and fill it, or give a time for such rows")
 )
 
@@ -213,7 +215,7 @@ func (l *columnLayout) addFacts(h *happening, cells []string) error {
 	}
 	if at.isZero() {
 		if l.options.At.IsZero() {
-			return fmt.Errorf("facts_at: %w", errNoTime)
+			return errFactsTime
 		}
 		at = instant(l.options.At)
 	}

@@ -94,8 +94,8 @@ func TestColumns(t *testing.T) {
 			"attributes_set 2021-07-08T09:10:11 all former_customer",
 		},
 		{
-			"facts without a time", map[string]string{"customer": "k"}, time.Time{}, "email,k\na@example.org,no", "! facts_at: " +
-				errNoTime.Error(),
+			"facts without a time", map[string]string{"customer": "k"}, time.Time{}, "email,k\na@example.org,no", "! " +
+				errFactsTime.Error(),
 		},
 		{"no facts", map[string]string{"customer": "k"}, at, "email,k\na@example.org,", "! " + errNothing.Error()},
 		{
