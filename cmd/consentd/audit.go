@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consentd/consentd/client/mailinglist"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
 // auditFlags are what audit takes beside the files.
@@ -156,7 +157,12 @@ func (c *cli) adviseAfterAudit(f *auditFlags, a *auditor) {
 	} else {
 		next = append(next, fmt.Sprintf("%s has a decision and a remedy for each row: contact only those with ALLOW", f.out))
 	}
-	if a.gathered != nil {
+	if a.gathered != nil && f.noticeVersion == 0 && a.out.ByReason[nameOf(consentv1.Reason_REASON_NOTICE_OUTDATED)] > 0 {
+		next = append(next, "--notice-version says which notice was shown: the exports don't, and an unknown one counts as outdated")
+	}
+	if a.gathered == nil {
+		next = append(next, "only the records were asked: what the list itself says counts once 'consentd import' has recorded it")
+	} else {
 		next = append(next, "'consentd import' records what the lists say, so that it counts from now on")
 	}
 	c.messagef("Next: %s.", strings.Join(next, "; "))

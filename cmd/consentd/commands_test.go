@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -211,6 +212,11 @@ func TestShopAuditAndImport(t *testing.T) {
 	}
 	checkAudited(t, audited, before)
 
+	unsaid := ask(t, addr, "audit", shopLists, "--format", "mailchimp", "--permission", "newsletter/email")
+	if unsaid.code != exitDone || !strings.Contains(unsaid.stderr, "--notice-version says which notice was shown") {
+		t.Errorf("an audit without the notice's version: %+v", unsaid)
+	}
+
 	dry := decode[importOutput](t, must(t, addr, append([]string{"import", "--dry-run"}, list...)...))
 	first := decode[importOutput](t, must(t, addr, append([]string{"import"}, list...)...))
 	second := decode[importOutput](t, must(t, addr, append([]string{"import"}, list...)...))
@@ -311,6 +317,14 @@ func TestNoOfARowCounts(t *testing.T) {
 		!strings.Contains(got.stderr, "(UNREADABLE_TIME)") {
 		t.Errorf("standard error:\n%s", got.stderr)
 	}
+	var keys []string
+	for _, key := range regexp.MustCompile(`(?m)^  "(\w+)":`).FindAllStringSubmatch(got.stdout, -1) {
+		keys = append(keys, key[1])
+	}
+	want := []string{"rows", "written", "unchanged", "superseded", "rejected", "by_reason", "revision", "partial", "rejects"}
+	if diff := cmp.Diff(want, keys); diff != "" {
+		t.Error(diff)
+	}
 	if got := ask(t, addr, "check", "anna@example.com", "newsletter/phone"); got.code != exitDenied || !strings.Contains(got.stdout, "WITHDRAWN") {
 		t.Errorf("%+v", got)
 	}
@@ -328,7 +342,8 @@ func TestAuditOfRecords(t *testing.T) {
 	must(t, addr, "record", "set", "berta@example.com", "relationship=customer")
 	list := writeFile(t, "list.csv", "Name,Mail\nAnna,anna@example.com\nBerta,berta@example.com\nBerta,BERTA@example.com\n")
 	got := ask(t, addr, "audit", list, "--permission", "newsletter/post", "--column", "Mail")
-	if got.code != exitDone || !strings.Contains(got.stdout, "LEGITIMATE_INTEREST  ALLOW") || !strings.Contains(got.stderr, "Next: --out") {
+	if got.code != exitDone || !strings.Contains(got.stdout, "LEGITIMATE_INTEREST  ALLOW") || !strings.Contains(got.stderr, "Next: --out") ||
+		!strings.Contains(got.stderr, "only the records were asked") {
 		t.Errorf("%+v", got)
 	}
 	out := decode[auditOutput](t, must(t, addr, "audit", list, "--permission", "newsletter/post", "--column", "Mail", "-o", "json"))

@@ -55,8 +55,8 @@ func (s *serveConfig) validate() error {
 			return usageErrorf("%q can't be listened on: write host:port or unix:///path", addr)
 		}
 	}
-	if s.maxStaleness < 100*time.Millisecond || s.maxStaleness > time.Hour {
-		return usageErrorf("--max-staleness %s must be between 100ms and 1h", s.maxStaleness)
+	if s.maxStaleness < time.Second || s.maxStaleness > time.Hour { // the least is the cluster's, which has to hold an election in it
+		return usageErrorf("--max-staleness %s must be between 1s and 1h", s.maxStaleness)
 	}
 	if s.drainTimeout <= 0 {
 		return usageErrorf("--drain-timeout %s must be more than nothing", s.drainTimeout)
