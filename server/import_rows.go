@@ -91,7 +91,7 @@ func rowEvents(row *consentv1.ImportRow, t *consent.Tenant, now consent.Time) ([
 	if n := len(row.GetEvents()); n == 0 || n > maxRowEvents {
 		return nil, invalid("events", "%d events: a row has 1 to %d", n, maxRowEvents)
 	}
-	events, err := subjectEvents("events", row.GetEvents(), t)
+	events, err := subjectEvents("events", row.GetEvents(), t, now)
 	if err != nil {
 		return nil, err
 	}

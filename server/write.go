@@ -35,7 +35,7 @@ func (s *recordService) WriteEvents(ctx context.Context, r *consentv1.WriteEvent
 	if err != nil {
 		return nil, err
 	}
-	events, err := subjectEvents("events", r.GetEvents(), tenant)
+	events, err := subjectEvents("events", r.GetEvents(), tenant, consent.TimeOf(s.now()))
 	if err != nil {
 		return nil, err
 	}
@@ -83,11 +83,11 @@ func (c *core) tenantForWriting(ctx context.Context, name string) (string, *cons
 }
 
 // subjectEvents validates events and lets their subjects through the door. All faults are told at once.
-func subjectEvents(field string, list []*consentv1.Event, t *consent.Tenant) ([]consent.SubjectEvent, error) {
+func subjectEvents(field string, list []*consentv1.Event, t *consent.Tenant, now consent.Time) ([]consent.SubjectEvent, error) {
 	events := make([]consent.SubjectEvent, 0, len(list))
 	var bad invalidError
 	for i, e := range list {
-		event, err := subjectEvent(e, t)
+		event, err := subjectEvent(e, t, now)
 		switch {
 		case err == nil:
 			events = append(events, event)
@@ -126,8 +126,13 @@ func (e *invalidError) add(part string, err error) bool {
 	return true
 }
 
-func subjectEvent(e *consentv1.Event, t *consent.Tenant) (consent.SubjectEvent, error) {
+// subjectEvent validates an event and lets its subject through the door. What isn't a "no" is validated at the time that it will get too:
+// without one of its own, a grant that has ended already, or a birth to come, would pass.
+func subjectEvent(e *consentv1.Event, t *consent.Tenant, now consent.Time) (consent.SubjectEvent, error) {
 	event, err := eventOf(e)
+	if err == nil && !event.IsNo() {
+		err = consent.ValidateEvent(event.Clamped(now))
+	}
 	if err != nil {
 		return consent.SubjectEvent{}, err
 	}

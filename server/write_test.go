@@ -78,6 +78,13 @@ func TestWriteEventsRefuses(t *testing.T) {
 		{"time of a yes", events(grant(anna, "crm_storage", func(e *consentv1.Event) {
 			e.OccurredAt = &timestamppb.Timestamp{Seconds: 1 << 50}
 		})), "events[0].occurred_at"},
+		{"born after now", events(attributes(&consentv1.Attributes{BirthDate: text("2990-01-01")})), "events[0].attributes.birth_date"},
+		{"over before now", events(grant(anna, "crm_storage", func(e *consentv1.Event) {
+			e.OccurredAt, e.Terms = nil, &consentv1.GrantTerms{ExpiresAt: ago(time.Hour)}
+		})), "events[0].terms.expires_at"},
+		{"over before now, dated later", events(grant(anna, "crm_storage", func(e *consentv1.Event) {
+			e.OccurredAt, e.Terms = ago(-time.Hour), &consentv1.GrantTerms{ExpiresAt: ago(0)}
+		})), "events[0].terms.expires_at"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -145,6 +152,8 @@ func TestNoIsNeverRefused(t *testing.T) {
 		}
 	}
 	preTicked := grant(anna, "old/permission", func(e *consentv1.Event) { e.Evidence.Method = consentv1.Method_METHOD_PRE_TICKED })
+	preTicked.Terms = &consentv1.GrantTerms{ExpiresAt: ago(time.Hour)}
+	preTicked.OccurredAt = nil
 	if _, err := r.records.WriteEvents(background(t), events(preTicked)); err != nil {
 		t.Errorf("a pre-ticked grant, which invalidates: %v", err)
 	}
