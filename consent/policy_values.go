@@ -21,12 +21,23 @@ func (f *faults) object(n node, known keys) bool {
 	return f.mapping(n, func(key, value node) bool {
 		read, found := known[key.Value]
 		if !found {
-			f.add(key.place(), "the key %s isn't known here: use one of %s", quoted(key.Value),
-				strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			f.unknownKey(key, slices.Sorted(maps.Keys(known)))
 			return true
 		}
 		return read(key, value)
 	})
+}
+
+// unknownKey names the key that may have been meant, unless there are more faults already than are told.
+func (f *faults) unknownKey(key node, known []string) {
+	meant := ""
+	if len(*f) < maxFaults {
+		meant = Nearest(key.Value, known)
+	}
+	if meant != "" {
+		meant = " (did you mean " + meant + "?)"
+	}
+	f.add(key.place(), "the key %s isn't known here%s: use one of %s", quoted(key.Value), meant, strings.Join(known, ", "))
 }
 
 // mapping reads a mapping, and reports whether all keys and values could be read.
