@@ -64,7 +64,7 @@ func TestUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"unknown command", []string{"chekc"}, "unknown command"},
+		{"unknown command", []string{"chekc"}, `unknown command "chekc" (did you mean check?): choose audit, check`},
 		{"unknown flag", []string{"check", "anna", "--explian"}, "--explian"},
 		{"no subject", []string{"check"}, "name a subject"},
 		{"a consent of the future", []string{"record", "grant", "anna", "p", "--at", "2062-01-10"}, "--at 2062-01-10T00:00:00Z lies in the future"},
@@ -74,8 +74,9 @@ func TestUsage(t *testing.T) {
 		{"timeout", []string{"check", "anna", "--timeout", "0s"}, "more than nothing"},
 		{"address", []string{"check", "anna", "p", "--addr", "nowhere"}, "neither host:port nor unix:///path"},
 		{"socket without a path", []string{"check", "anna", "p", "--addr", "unix://"}, "names no socket"},
-		{"record nothing", []string{"record"}, "say what to do: grant, request"},
-		{"record unknown", []string{"record", "revoke", "anna"}, `unknown command "revoke"`},
+		{"record nothing", []string{"record"}, "say what to do: confirm, deliverable"},
+		{"record unknown", []string{"record", "revoke", "anna"}, `unknown command "revoke": choose confirm, deliverable`},
+		{"record misspelt", []string{"record", "withdrow", "anna"}, "did you mean withdraw?"},
 		{"grant everything", []string{"record", "grant", "anna"}, "name the permissions"},
 		{"grant --all", []string{"record", "grant", "anna", "--all"}, "--all"},
 		{"withdraw nothing", []string{"record", "withdraw", "anna"}, "say --all"},
@@ -94,10 +95,11 @@ func TestUsage(t *testing.T) {
 		{"method", []string{"record", "grant", "anna", "p", "--method", "telepathy"}, "web_form"},
 		{"method zero", []string{"record", "grant", "anna", "p", "--method", "unspecified"}, "web_form"},
 		{"request id", []string{"record", "grant", "anna", "p", "--request-id", "f47ac10b-58cc-4372-a567-0e02b2c3d479"}, "no UUIDv7"},
-		{"segment without a list", []string{"segment", "newsletter/email"}, `"in"`},
+		{"segment without a list", []string{"segment", "newsletter/email"}, "--in is missing: the list: a FILE, or - for"},
+		{"segment without a word", []string{"segment"}, "name one permission"},
 		{"segment without a permission", []string{"segment", "--in", "-"}, "name one permission"},
 		{"import without a file", []string{"import", "--format", "csv"}, "name the files"},
-		{"import without a format", []string{"import", "a.csv"}, `"format"`},
+		{"import without a format", []string{"import", "a.csv"}, "--format is missing: mailchimp, csv or ndjson"},
 		{"import format", []string{"import", "a.csv", "--format", "excel"}, "mailchimp, csv or ndjson"},
 		{"map", []string{"import", "a.csv", "--format", "csv", "--map", "subject"}, "field=column"},
 		{"map the unknown", []string{"import", "a.csv", "--format", "csv", "--map", "shoe=Schuh"}, "no field shoe"},
@@ -108,7 +110,7 @@ func TestUsage(t *testing.T) {
 		{"a column of ndjson", []string{"import", "a", "--format", "ndjson", "--column", "x"}, "no columns"},
 		{"mailchimp over no channel", []string{"import", "a", "--format", "mailchimp", "--permission", "crm_storage"}, "channel"},
 		{"audit over no channel", []string{"audit", "a", "--format", "mailchimp", "--permission", "crm_storage"}, "channel"},
-		{"audit without a permission", []string{"audit", "a.csv"}, `"permission"`},
+		{"audit without a permission", []string{"audit", "a.csv"}, "--permission is missing: "},
 		{"audit events", []string{"audit", "a", "--format", "ndjson", "--permission", "p"}, "mailchimp or csv"},
 		{"audit events of csv", []string{"audit", "a", "--permission", "p", "--notice-version", "3"}, "for mailchimp"},
 		{"two subjects", []string{"subject", "show", "anna", "berta"}, "one subject"},
@@ -123,7 +125,10 @@ func TestUsage(t *testing.T) {
 		{"serve nonsense", []string{"serve", "--data-dir", "d", "--listen", "7433"}, "write host:port or unix:///path"},
 		{"no staleness", []string{"serve", "--data-dir", "d", "--max-staleness", "0s"}, "--max-staleness 0s must be"},
 		{"too long a staleness", []string{"serve", "--data-dir", "d", "--max-staleness", "2h"}, "--max-staleness 2h"},
-		{"log level", []string{"serve", "--data-dir", "d", "--log-level", "loud"}, "log-level"},
+		{"log level", []string{"serve", "--data-dir", "d", "--log-level", "loud"}, `--log-level: "loud" is none: choose debug, info, warn or error`},
+		{"duration", []string{"check", "anna", "--timeout", "5"}, `--timeout: "5" is no duration: write it with its unit`},
+		{"number", []string{"record", "grant", "anna", "p", "--notice-version", "v3"}, `--notice-version: "v3" is no number`},
+		{"yes or no", []string{"check", "anna", "--explain=perhaps"}, `--explain: "perhaps" is neither true nor false`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -172,9 +177,11 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	got := consentd(t, "version")
-	if got.code != exitDone || !strings.HasPrefix(got.stdout, "consentd devel (commit unknown, go") {
-		t.Errorf("%+v", got)
+	for _, word := range []string{"version", "--version"} {
+		got := consentd(t, word)
+		if got.code != exitDone || !strings.HasPrefix(got.stdout, "consentd devel (commit unknown, go") {
+			t.Errorf("%s: %+v", word, got)
+		}
 	}
 	if out := decode[versionOutput](t, consentd(t, "version", "-o", "json").stdout); out.Version != "devel" || out.Go == "" {
 		t.Errorf("%+v", out)

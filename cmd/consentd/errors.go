@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -71,7 +72,7 @@ func (c *cli) unreachable(message string) string {
 // statusInWords is one line: the message, its reason, and what to do on the command line.
 func statusInWords(s *statuspb.Status) string {
 	reason, _ := statusDetails(status.FromProto(s))
-	text := s.GetMessage()
+	text := plainField(s.GetMessage())
 	if reason == "" {
 		reason = codes.Code(s.GetCode()).String()
 	}
@@ -81,6 +82,12 @@ func statusInWords(s *statuspb.Status) string {
 	}
 	return text
 }
+
+// eventField is where the contract has a field of an event.
+var eventField = regexp.MustCompile(`^events(\[\d+\])?\.((attributes|terms|evidence|scope)\.)?`)
+
+// plainField names the field that a fault begins with as the command line does: attributes.birth_date is birth_date.
+func plainField(fault string) string { return eventField.ReplaceAllString(fault, "") }
 
 // statusDetails returns the reason, and the faults one a line.
 func statusDetails(s *status.Status) (reason, lines string) {
@@ -93,7 +100,7 @@ func statusDetails(s *status.Status) (reason, lines string) {
 			for _, violation := range detail.GetFieldViolations() {
 				line := fmt.Sprintf("%s: %s", violation.GetField(), violation.GetDescription())
 				if line != s.Message() { // which names the only fault, or the first
-					text.WriteString("\n  " + line)
+					text.WriteString("\n  " + plainField(line))
 				}
 			}
 		case *errdetails.RetryInfo:

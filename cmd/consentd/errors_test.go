@@ -50,6 +50,12 @@ func TestErrorsInWords(t *testing.T) {
 			exitUsage, "consentd: subject: too long (INVALID_ARGUMENT)\nSee 'consentd check --help'.\n",
 		},
 		{
+			"a field of an event", refusal(t, codes.InvalidArgument, "INVALID_ARGUMENT", "events[0].attributes.birth_date: nobody",
+				&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
+					violation("events[0].attributes.birth_date", "nobody"), violation("events[0].occurred_at", "never")}}),
+			exitUsage, "consentd: birth_date: nobody (INVALID_ARGUMENT)\n  occurred_at: never\nSee 'consentd check --help'.\n",
+		},
+		{
 			"two faults", refusal(t, codes.InvalidArgument, "INVALID_ARGUMENT", "subject: too long",
 				&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
 					violation("subject", "too long"), violation("permissions[0]", "empty")}}),

@@ -29,7 +29,7 @@ type recordFlags struct {
 // add gives a command the flags that its event can carry; any other is an error, and isn't passed over.
 func (f *recordFlags) add(cmd *cobra.Command, v verb) {
 	flags := cmd.Flags()
-	flags.Var(&f.at, "at", "when it happened, as 2026-01-10T09:00:00Z, or 2026-01-10 for its first instant in UTC; now if left out")
+	flags.Var(&f.at, "at", "when it happened, as 2026-01-10T09:00:00Z, or \"2026-01-10 09:00\" or 2026-01-10 in UTC; now if left out")
 	flags.Uint32Var(&f.noticeVersion, "notice-version", 0, "the version of the notice that was shown")
 	flags.Var(&f.method, "method", "how it was obtained: "+strings.Join(enumNames(consentv1.Method(0).Descriptor()), ", "))
 	flags.StringVar(&f.source, "source", "", "where it came from, as checkout")
@@ -157,14 +157,21 @@ func (i *instant) timestamp() *timestamppb.Timestamp {
 	return timestamppb.New(i.Time)
 }
 
-// parseTime takes RFC 3339, or a date, which stands for its first instant in UTC.
+// timeLayouts are the ways to write a time: those of lists. What names no zone is UTC.
+var timeLayouts = []string{
+	time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04",
+	"2.1.2006", "2.1.2006 15:04:05", "2.1.2006 15:04",
+}
+
+// parseTime takes a time to the second or the minute, or a date: the first instant of either. 1/2/2026 isn't taken, because day and month
+// can't be told apart.
 func parseTime(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+	for _, layout := range timeLayouts {
 		if at, err := time.Parse(layout, text); err == nil {
 			return at.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time: write it as 2026-01-10T09:00:00Z or 2026-01-10", text)
+	return time.Time{}, fmt.Errorf("%q is no time: write it as 2026-01-10T09:00:00Z, 2026-01-10 09:00 (in UTC) or 2026-01-10", text)
 }
 
 // method is the value of a flag that takes how a consent was obtained.

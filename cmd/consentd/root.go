@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/consentd/consentd/consent"
 )
 
 const (
@@ -29,12 +32,25 @@ on) and from flags; each overrides the one before.`,
   consentd check anna@example.com newsletter/email --explain`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Version:       currentVersion().Version,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		RunE: c.does(func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		}),
 	}
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return c.applySettings(root, cmd) }
+	root.SetVersionTemplate(currentVersion().line())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return plainFlagError(err) })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := missingFlag(cmd); err != nil {
+			return err
+		}
+		return c.applySettings(root, cmd)
+	}
 	root.SetIn(c.stdin)
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
@@ -69,15 +85,30 @@ func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 	}
 	group.AddCommand(commands...)
-	group.RunE = func(_ *cobra.Command, args []string) error {
-		names := make([]string, 0, len(commands))
-		for _, command := range commands {
-			names = append(names, command.Name())
-		}
+	group.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usageErrorf("say what to do: %s", strings.Join(names, ", "))
+			return usageErrorf("say what to do: %s", strings.Join(commandNames(cmd), ", "))
 		}
-		return usageErrorf("unknown command %q: choose %s", args[0], strings.Join(names, ", "))
+		return unknownCommand(cmd, args[0])
 	}
 	return group
+}
+
+// unknownCommand names the command that may have been meant, and all that there are.
+func unknownCommand(parent *cobra.Command, name string) error {
+	names, meant := commandNames(parent), ""
+	if nearest := consent.Nearest(name, names); nearest != "" {
+		meant = fmt.Sprintf(" (did you mean %s?)", nearest)
+	}
+	return usageErrorf("unknown command %q%s: choose %s", name, meant, strings.Join(names, ", "))
+}
+
+func commandNames(parent *cobra.Command) []string {
+	var names []string
+	for _, command := range parent.Commands() {
+		if command.IsAvailableCommand() {
+			names = append(names, command.Name())
+		}
+	}
+	return names
 }

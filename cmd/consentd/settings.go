@@ -125,9 +125,13 @@ func setFlag(flag *pflag.Flag, value any) error {
 	case map[string]any:
 		return fmt.Errorf("%v holds settings of its own, and one value is asked for", value)
 	default:
+		text := fmt.Sprint(value)
 		if list, ok := flag.Value.(pflag.SliceValue); ok {
-			return list.Replace(strings.Split(fmt.Sprint(value), ","))
+			return list.Replace(strings.Split(text, ","))
 		}
-		return flag.Value.Set(fmt.Sprint(value))
+		if err := flag.Value.Set(text); err != nil {
+			return plainValueError(flag, text, err)
+		}
+		return nil
 	}
 }

@@ -89,9 +89,9 @@ func TestSettingsRefused(t *testing.T) {
 		{"no YAML", "addr: [\n", nil, "can't be read"},
 		{"twice", "addr: x:1\naddr: y:1\n", nil, "can't be read"},
 		{"a list for one value", "addr: [x:1, y:1]\n", nil, "is a list"},
-		{"no duration", "timeout: soon\n", nil, "timeout"},
+		{"no duration", "timeout: soon\n", nil, `timeout: "soon" is no duration`},
 		{"no format", "output: xml\n", nil, "output"},
-		{"a value of the environment", "", []string{"CONSENTD_TIMEOUT=soon"}, "CONSENTD_TIMEOUT"},
+		{"a value of the environment", "", []string{"CONSENTD_TIMEOUT=soon"}, `CONSENTD_TIMEOUT: "soon" is no duration`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

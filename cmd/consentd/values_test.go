@@ -58,12 +58,17 @@ func TestParseTime(t *testing.T) {
 		"2026-01-10T00:00:00Z":      at,
 		"2026-01-10T01:00:00+01:00": at,
 		"2026-01-10T00:00:00.25Z":   at.Add(250 * time.Millisecond),
+		"10.01.2026":                at,
+		"10.1.2026 09:00":           at.Add(9 * time.Hour),
+		"2026-01-10 09:00":          at.Add(9 * time.Hour),
+		"2026-01-10T09:00":          at.Add(9 * time.Hour),
+		"2026-01-10 09:00:05":       at.Add(9*time.Hour + 5*time.Second),
 	} {
 		if got, err := parseTime(text); err != nil || !got.Equal(want) {
 			t.Errorf("%s is %s, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "now", "10.01.2026", "2026-01-10 09:00", "2026-02-30"} {
+	for _, text := range []string{"", "now", "1/2/2026", "10.01.26", "30.02.2026", "2026-01-10 25:00", "2026-02-30"} {
 		if got, err := parseTime(text); err == nil {
 			t.Errorf("%s is %s", text, got)
 		}

@@ -28,11 +28,13 @@ func newVersionCommand(c *cli) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: c.does(func(*cobra.Command, []string) error {
 			out := currentVersion()
-			return c.print(out, func(w io.Writer) {
-				fmt.Fprintf(w, "consentd %s (commit %s, %s)\n", out.Version, out.Commit, out.Go)
-			})
+			return c.print(out, func(w io.Writer) { fmt.Fprint(w, out.line()) })
 		}),
 	}
+}
+
+func (v versionOutput) line() string {
+	return fmt.Sprintf("consentd %s (commit %s, %s)\n", v.Version, v.Commit, v.Go)
 }
 
 // currentVersion falls back on what go install knows of the module.
