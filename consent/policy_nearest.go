@@ -1,12 +1,12 @@
 package consent
 
-// Nearest returns which of the names a misspelt one most likely stands for, or "" if none is like it: at most a third of its letters,
-// rounded up, may have to be put in, taken out, or replaced.
+// Nearest returns which of the names a misspelt one most likely stands for, or "" if none is like it: at most a third of its letters, rounded
+// up, and never more than three, may have to be put in, taken out, or replaced.
 func Nearest(name string, names []string) string {
 	if len(name) > maxNameBytes*2+1 { // no name is that long, and the comparison takes the product of the lengths
 		return ""
 	}
-	nearest, least := "", (len(name)+2)/3+1
+	nearest, least := "", min((len(name)+2)/3, 3)+1
 	for _, other := range names {
 		if d := distance(name, other); d < least {
 			nearest, least = other, d

@@ -9,7 +9,7 @@ func TestNearest(t *testing.T) {
 	names := []string{"newsletter/email", "newsletter/post", "ads", "double_opt_in", "confirm_within"}
 	for name, want := range map[string]string{
 		"newsleter/email": "newsletter/email", "double_optin": "double_opt_in", "double-opt-in": "double_opt_in", "confirm_witin": "confirm_within",
-		"ad": "ads", "newsletter/psot": "newsletter/post", "adz": "ads", "ads": "ads", "x": "", "": "", "shoe_size": "", strings.Repeat("newsletter", 100): "",
+		"ad": "ads", "newsletter/pigeon": "", "newsletter/psot": "newsletter/post", "adz": "ads", "ads": "ads", "x": "", "": "", "shoe_size": "", strings.Repeat("newsletter", 100): "",
 	} {
 		if got := Nearest(name, names); got != want {
 			t.Errorf("%.40q is taken for %q, want %q", name, got, want)
