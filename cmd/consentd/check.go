@@ -113,6 +113,7 @@ func (c *cli) check(ctx context.Context, q *question, subject string, permission
 	if err != nil {
 		return err
 	}
+	c.nameUnknown(ctx, &out)
 	if err := c.print(out, out.table(explain)); err != nil {
 		return err
 	}
@@ -120,6 +121,25 @@ func (c *cli) check(ctx context.Context, q *question, subject string, permission
 		c.messagef("policy version %d, revision %s, data %s old", out.PolicyVersion, out.Revision, out.age.AsDuration().Round(time.Millisecond))
 	}
 	return out.verdict(c)
+}
+
+// nameUnknown says with each permission that the policy doesn't have which there are.
+func (c *cli) nameUnknown(ctx context.Context, out *checkOutput) {
+	var permissions []string
+	for _, decision := range out.Decisions {
+		if decision.Error == nil || decision.Error.Reason != "UNKNOWN_PERMISSION" {
+			continue
+		}
+		if permissions == nil {
+			var err error
+			if permissions, err = c.permissions(ctx); err != nil || len(permissions) == 0 {
+				return
+			}
+		}
+		if !slices.Contains(permissions, decision.Permission) {
+			decision.Error.Message = c.noPermission(decision.Permission, permissions).Error()
+		}
+	}
 }
 
 // ask adds the answers for some permissions.

@@ -77,6 +77,23 @@ func TestEveryVerb(t *testing.T) {
 	}
 }
 
+// TestIdleConfirmation confirms what there is no grant for, and looks at how an objection to everything is shown.
+func TestIdleConfirmation(t *testing.T) {
+	addr := startServer(t)
+	const why = "no unconfirmed grant that it counts for"
+	if got := ask(t, addr, "record", "confirm", "anna@example.com", "newsletter/email"); !strings.Contains(got.stderr, why) {
+		t.Errorf("nothing was granted: %+v", got)
+	}
+	must(t, addr, "record", "grant", "anna@example.com", "newsletter/email")
+	if got := ask(t, addr, "record", "confirm", "anna@example.com", "newsletter/email"); got.stderr != "" {
+		t.Errorf("it confirms the grant: %+v", got)
+	}
+	must(t, addr, "record", "object", "anna@example.com", "--all")
+	if got := must(t, addr, "subject", "history", "anna@example.com"); !strings.Contains(got, "objection=both") {
+		t.Errorf("an objection of both kinds is shown as\n%s", got)
+	}
+}
+
 // TestRequestID repeats a write with its id: the answer is the same, and nothing is written.
 // TestMissedNames records a "no" under names that the policy has and hasn't.
 func TestMissedNames(t *testing.T) {
@@ -370,7 +387,11 @@ func TestWrongLists(t *testing.T) {
 		{"an empty file", append([]string{"import", empty}, mapped...), "empty"},
 		{"a column that isn't there", append([]string{"import", list, "--map", "granted_at=Opt-in"}, mapped...), "Opt-in"},
 		{"a misspelt permission", []string{"import", list, "--format", "csv", "--permission", "newsletter/mail", "--map", "granted_at=Since"},
-			"UNKNOWN_PERMISSION"},
+			`no permission "newsletter/mail" (UNKNOWN_PERMISSION): did you mean newsletter/email?`},
+		{"a consent to one", []string{"record", "grant", "anna@example.com", "crm_storage", "newsleter/email"},
+			`no permission "newsleter/email" (UNKNOWN_PERMISSION): did you mean newsletter/email?`},
+		{"a segment of one", []string{"segment", "crm_storag", "--in", list, "--column", "Mail"},
+			`no permission "crm_storag" (UNKNOWN_PERMISSION): did you mean crm_storage?`},
 		{"an audit of one", []string{"audit", list, "--permission", "newsletter/mail"}, "newsletter/email"},
 		{"another kind of file", []string{"audit", list, "--format", "mailchimp", "--permission", "newsletter/email"}, "Mailchimp"},
 		{"a list of nobody usable", append([]string{"import", writeFile(t, "bad.csv", "Mail,Since\nanna@example.com,soon\n"),

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -166,8 +165,7 @@ func (c *cli) needPermission(ctx context.Context, server *connection, permission
 	}
 	permissions := reply.GetPolicy().GetPermissions()
 	if !slices.Contains(permissions, permission) {
-		return fmt.Errorf("the policy of tenant %s has no permission %q (UNKNOWN_PERMISSION); there are %s", c.tenant, permission,
-			strings.Join(permissions, ", "))
+		return c.noPermission(permission, permissions)
 	}
 	return nil
 }

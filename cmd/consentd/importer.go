@@ -95,8 +95,8 @@ func newImporter(c *cli, list *mailinglist.Reader, dryRun bool) *importer {
 	}
 }
 
-// run imports the list. It gives up when nothing was acknowledged for as long as the timeout; and at once when the first attempt fails,
-// because then the server was never there.
+// run imports the list. It gives up when nothing was acknowledged for as long as the timeout; and at once when the first attempt finds
+// nobody, because then the server was never there.
 func (i *importer) run(ctx context.Context, server *connection) error {
 	var pause backoff
 	begun, last := false, time.Now()
@@ -106,6 +106,7 @@ func (i *importer) run(ctx context.Context, server *connection) error {
 			return err
 		}
 		i.again, i.unanswered = append(i.unanswered, i.again...), nil
+		begun = begun || !neverSent(status.Convert(err).Message())
 		if i.advanced {
 			begun, last, i.advanced, pause = true, time.Now(), false, backoff{}
 		}

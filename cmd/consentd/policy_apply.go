@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -50,6 +53,8 @@ type applyOutput struct {
 	DryRun   bool         `json:"dry_run"`
 	Subjects int64        `json:"subjects"` // looked at by a dry run
 	Flips    []flipOutput `json:"flips"`
+	Added    []string     `json:"added"`   // permissions that a dry run would bring
+	Removed  []string     `json:"removed"` // and those that it would take away
 }
 
 // flipOutput counts subjects whose decision would be another. A decision is null where the permission doesn't exist.
@@ -89,7 +94,27 @@ func (c *cli) applyPolicy(ctx context.Context, f *policyFlags, path string) erro
 		return err
 	}
 	out := newApplyOutput(reply, f.dryRun)
+	if f.dryRun && out.Changed {
+		if err := c.comparePermissions(ctx, &out, reply.GetPolicy().GetPermissions()); err != nil {
+			return err
+		}
+	}
 	return c.print(out, out.table)
+}
+
+// comparePermissions says which permissions the policy would add and remove. That matters also before anybody is recorded.
+func (c *cli) comparePermissions(ctx context.Context, out *applyOutput, next []string) error {
+	before, err := c.permissions(ctx)
+	if s, ok := status.FromError(err); ok && s.Code() == codes.NotFound { // there is no policy yet
+		err = nil
+	}
+	out.Added, out.Removed = without(next, before), without(before, next)
+	return err
+}
+
+// without returns the names that aren't among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
 // checkPolicy names every fault with its line before a server is asked, which may not know the file's name.
@@ -110,7 +135,7 @@ func newApplyOutput(reply *consentv1.PutPolicyResponse, dryRun bool) applyOutput
 	policy := reply.GetPolicy()
 	out := applyOutput{
 		Tenant: policy.GetTenant(), Version: policy.GetVersion(), ETag: policy.GetEtag(), Revision: policy.GetRevision(),
-		Changed: reply.GetChanged(), DryRun: dryRun, Subjects: reply.GetSubjects(), Flips: []flipOutput{},
+		Changed: reply.GetChanged(), DryRun: dryRun, Subjects: reply.GetSubjects(), Flips: []flipOutput{}, Added: []string{}, Removed: []string{},
 	}
 	for _, flip := range reply.GetFlips() {
 		shown := flipOutput{Permission: flip.GetPermission(), Subjects: flip.GetSubjects()}
@@ -139,6 +164,12 @@ func (out *applyOutput) table(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "would be version %d of tenant %s; nothing was written\n", out.Version, out.Tenant)
+	if len(out.Added) > 0 {
+		fmt.Fprintf(w, "new permissions: %s\n", strings.Join(out.Added, ", "))
+	}
+	if len(out.Removed) > 0 {
+		fmt.Fprintf(w, "permissions that could no longer be asked: %s\n", strings.Join(out.Removed, ", "))
+	}
 	if len(out.Flips) == 0 {
 		fmt.Fprintf(w, "no decision about the %d subjects held would be another\n", out.Subjects)
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,14 @@ func TestPolicyVersions(t *testing.T) {
 	const stricter = "testdata/policy_stricter.yaml"
 	if got := ask(t, addr, "policy", "apply", stricter, "--etag", "stale"); got.code != exitFailed || !strings.Contains(got.stderr, "ETAG_MISMATCH") {
 		t.Errorf("%+v", got)
+	}
+	dry := decode[applyOutput](t, must(t, addr, "policy", "apply", stricter, "--dry-run", "-o", "json"))
+	if len(dry.Added) != 0 || !slices.Contains(dry.Removed, "newsletter/phone") || slices.Contains(dry.Removed, "newsletter/email") {
+		t.Errorf("nobody is recorded, but permissions go: %+v", dry)
+	}
+	first := decode[applyOutput](t, must(t, addr, "policy", "apply", stricter, "--dry-run", "--tenant", "new", "-o", "json"))
+	if !slices.Contains(first.Added, "newsletter/post") || len(first.Removed) != 0 {
+		t.Errorf("a first policy: %+v", first)
 	}
 	out := decode[applyOutput](t, must(t, addr, "policy", "apply", stricter, "-o", "json"))
 	if out.Version != 2 || !out.Changed || out.DryRun || out.ETag == "" || out.Revision == "" {

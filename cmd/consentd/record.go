@@ -144,13 +144,13 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 		if !flags.dryRun && outcomeUnknown(err) {
 			c.messagef("consentd: it may or may not have been written: repeat the command with --request-id %s", id)
 		}
-		return err
+		return c.namePermissions(ctx, err, event.GetScope().GetPermissions()...)
 	}
 	out := recordOutput{Revision: reply.GetRevision(), Effects: []string{}}
 	for _, effect := range reply.GetEffects() {
 		out.Effects = append(out.Effects, nameOf(effect))
-		if effect == consentv1.Effect_EFFECT_SUPERSEDED {
-			c.messagef("consentd: something that counts more stands against it, as a later \"no\"; 'consentd subject history' shows what")
+		if text := effectInWords(event, effect); text != "" {
+			c.messagef("consentd: %s", text)
 		}
 	}
 	c.warnOfMisses(ctx, event.GetScope())
@@ -160,6 +160,17 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 	return c.print(out, func(w io.Writer) {
 		fmt.Fprintf(w, "%s at revision %s\n", strings.Join(out.Effects, ", "), out.Revision)
 	})
+}
+
+// effectInWords says of an event that didn't do what was surely meant why that is.
+func effectInWords(event *consentv1.Event, effect consentv1.Effect) string {
+	switch {
+	case effect == consentv1.Effect_EFFECT_SUPERSEDED:
+		return "something that counts more stands against it, as a later \"no\"; 'consentd subject history' shows what"
+	case effect == consentv1.Effect_EFFECT_UNCHANGED && event.GetKind() == consentv1.EventKind_EVENT_KIND_CONFIRMED:
+		return "there is no unconfirmed grant that it counts for: one given before it; 'consentd subject history' shows what there is"
+	}
+	return ""
 }
 
 // newRequestID returns a UUIDv7.

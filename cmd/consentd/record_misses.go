@@ -36,12 +36,7 @@ func (c *cli) warnOfMisses(ctx context.Context, scope *consentv1.Scope) {
 	if scope == nil {
 		return
 	}
-	var permissions []string
-	err := c.call(ctx, func(ctx context.Context, server *connection) error {
-		reply, err := server.policies.GetPolicy(ctx, &consentv1.GetPolicyRequest{Tenant: c.tenant})
-		permissions = reply.GetPolicy().GetPermissions()
-		return err
-	})
+	permissions, err := c.permissions(ctx)
 	if err != nil {
 		return
 	}

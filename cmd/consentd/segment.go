@@ -111,7 +111,7 @@ func (c *cli) segment(ctx context.Context, f *segmentFlags, permission string) e
 	}, s.next, s.take)
 	s.progress.clear()
 	if err != nil {
-		return err
+		return c.namePermissions(ctx, err, permission)
 	}
 	if err := sink.keep(); err != nil {
 		return err

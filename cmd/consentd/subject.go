@@ -221,8 +221,9 @@ func eventScope(event *consentv1.Event) string {
 func eventDetails(recorded *consentv1.RecordedEvent) string {
 	event := recorded.GetEvent()
 	var words []string
-	if event.GetObjection() != 0 {
-		words = append(words, "objection="+nameOf(event.GetObjection()))
+	switch event.GetKind() {
+	case consentv1.EventKind_EVENT_KIND_OBJECTED, consentv1.EventKind_EVENT_KIND_OBJECTION_LIFTED:
+		words = append(words, "objection="+objectionText(event.GetObjection()))
 	}
 	if at := event.GetGrantAt(); at != nil {
 		words = append(words, "grant_at="+cell(at))
@@ -240,6 +241,14 @@ func eventDetails(recorded *consentv1.RecordedEvent) string {
 		words = append(words, "retained_until="+cell(until))
 	}
 	return strings.Join(words, " ")
+}
+
+// objectionText is what an objection is to. One that doesn't say is to both.
+func objectionText(kind consentv1.ObjectionKind) string {
+	if kind == consentv1.ObjectionKind_OBJECTION_KIND_UNSPECIFIED {
+		return "both"
+	}
+	return nameOf(kind)
 }
 
 // pairs are the members of an object as key=value.
