@@ -37,7 +37,8 @@ func ParseRevision(token string) (Revision, error) {
 		return Revision{}, nil
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != revisionBytes || raw[0] != 1 {
+	// Decoding passes over line breaks, so the length of what was decoded doesn't say that of the token.
+	if err != nil || len(token) != base64.RawURLEncoding.EncodedLen(revisionBytes) || len(raw) != revisionBytes || raw[0] != 1 {
 		return Revision{}, fmt.Errorf("%q is %w", token, ErrRevision)
 	}
 	return Revision{binary.BigEndian.Uint64(raw[1:]), binary.BigEndian.Uint64(raw[9:])}, nil

@@ -20,13 +20,14 @@ func TestRevisionTokens(t *testing.T) {
 func TestParseRevisionRefuses(t *testing.T) {
 	token := Revision{1, 2}.String()
 	for name, bad := range map[string]string{
-		"a word":         "latest",
-		"a number":       "42",
-		"cut short":      token[:len(token)-1],
-		"too long":       token + "AA",
-		"another format": "AgAAAAAAAAABAAAAAAAAAAI",
-		"padded":         token + "=",
-		"a stray bit":    token[:len(token)-1] + "J",
+		"a word":            "latest",
+		"a number":          "42",
+		"cut short":         token[:len(token)-1],
+		"too long":          token + "AA",
+		"another format":    "AgAAAAAAAAABAAAAAAAAAAI",
+		"padded":            token + "=",
+		"with a line break": token + "\n",
+		"a stray bit":       token[:len(token)-1] + "J",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, err := ParseRevision(bad); !errors.Is(err, ErrRevision) {

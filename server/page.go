@@ -67,7 +67,8 @@ func policyPlace(token string) (int64, error) {
 
 func tokenBytes(token string, pages byte, size int) ([]byte, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(raw) != size || raw[0] != pages {
+	// Decoding passes over line breaks, so the length of what was decoded doesn't say that of the token.
+	if err != nil || len(token) != base64.RawURLEncoding.EncodedLen(size) || len(raw) != size || raw[0] != pages {
 		return nil, invalid("page_token", "it is no token of this list: pass on next_page_token exactly as a reply gave it")
 	}
 	return raw, nil
