@@ -20,9 +20,8 @@ type columnLayout struct {
 var (
 	errNothing   = rowError(reasonNothing, "the row says nothing that could be recorded")
 	errTooLong   = rowError(reasonUnusableValue, "longer than the contract allows")
-	errFactsTime = rowError(reasonNoTime, "nothing says since when the facts hold: map facts_at to a column, and fill it, or give a time for "+
-		"such rows")
-	errGrantTime = rowError(reasonNoTime, "the grant has no time: map granted_at to a column, and fill it, or give a time for such rows")
+	errFactsTime = rowError(reasonNoTime, "nothing says since when the facts hold: map facts_at to a column, and fill it, or give --at")
+	errGrantTime = rowError(reasonNoTime, "the grant has no time: map granted_at to a column, and fill it, or give --at")
 )
 
 func newColumnLayout(o *Options, f *file) (*columnLayout, error) {

@@ -1,6 +1,7 @@
 package mailinglist
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,5 +197,22 @@ func TestNDJSON(t *testing.T) {
 	dated := Options{Format: NDJSON, At: time.Date(2021, 7, 8, 9, 10, 11, 0, time.UTC)}
 	if got, want := brief(all(t, open(t, dated, writeList(t, "calls.ndjson", list)))[2]), "withdrawn 2021-07-08T09:10:11 all"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestUndatedFacts(t *testing.T) {
+	for _, tt := range []struct {
+		columns map[string]string
+		at      time.Time
+		want    []string
+	}{
+		{map[string]string{"country": "c", "customer": "k", "granted_at": "g"}, time.Time{}, []string{"customer", "country"}},
+		{map[string]string{"customer": "k", "facts_at": "f"}, time.Time{}, nil},
+		{map[string]string{"customer": "k"}, time.Unix(1e9, 0), nil},
+		{map[string]string{"granted_at": "g"}, time.Time{}, nil},
+	} {
+		if got := (Options{Columns: tt.columns, At: tt.at}).UndatedFacts(); !slices.Equal(got, tt.want) {
+			t.Errorf("%v at %v: %v, want %v", tt.columns, tt.at, got, tt.want)
+		}
 	}
 }

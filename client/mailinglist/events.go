@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	errNoTime    = rowError(reasonNoTime, "nothing says when this happened, and no time is given for such rows")
+	errNoTime    = rowError(reasonNoTime, "nothing says when this happened: give --at for such rows")
 	errNoSubject = rowError(reasonNoSubject, "the row names no subject")
 )
 

@@ -134,6 +134,21 @@ func (o *Options) normalizeColumns() error {
 	return nil
 }
 
+// UndatedFacts returns the facts that are mapped although nothing says since when they hold: of a row that states
+// one, only a "no" can be used.
+func (o Options) UndatedFacts() []string {
+	if o.Columns["facts_at"] != "" || !o.At.IsZero() {
+		return nil
+	}
+	var names []string
+	for _, f := range fields {
+		if f.group == factField && o.Columns[f.name] != "" {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 // scope splits the permission into purpose and channel, which is empty for a purpose without channels.
 func (o *Options) scope() (purpose, channel string) {
 	purpose, channel, _ = strings.Cut(o.Permission, "/")

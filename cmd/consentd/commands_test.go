@@ -217,6 +217,20 @@ func TestLargeSegment(t *testing.T) {
 	}
 }
 
+// TestUndatedFacts imports facts that have no time: that is said once, before the rows.
+func TestUndatedFacts(t *testing.T) {
+	addr := startServer(t)
+	list := writeFile(t, "list.csv", "Mail,Since,Kunde\nanna@example.com,2024-05-01,ja\nberta@example.com,2024-05-01,\n")
+	args := []string{"import", list, "--format", "csv", "--permission", "newsletter/email", "--map", "granted_at=Since", "--map", "customer=Kunde"}
+	const said = "nothing says since when customer hold"
+	if got := ask(t, addr, args...); got.code != exitDone || strings.Count(got.stderr, said) != 1 || !strings.HasPrefix(got.stderr, "consentd: "+said) {
+		t.Errorf("%+v", got)
+	}
+	if got := ask(t, addr, append(args, "--at", "2024-06-01")...); got.code != exitDone || strings.Contains(got.stderr, said) {
+		t.Errorf("with a time: %+v", got)
+	}
+}
+
 // TestShopAuditAndImport does the main job on the example lists: audit before anything is imported, import, import again, audit again.
 func TestShopAuditAndImport(t *testing.T) {
 	addr := startServer(t)

@@ -139,6 +139,10 @@ func (c *cli) importLists(ctx context.Context, f *importFlags, paths []string) e
 			return err
 		}
 	}
+	if facts := options.UndatedFacts(); len(facts) > 0 {
+		c.messagef("consentd: nothing says since when %s hold, so that rows that state one aren't used, but for a \"no\": map facts_at, or give --at",
+			strings.Join(facts, ", "))
+	}
 	i := newImporter(c, list, f.dryRun)
 	err = i.run(ctx, server)
 	i.progress.clear()
