@@ -165,8 +165,11 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 // effectInWords says of an event that didn't do what was surely meant why that is.
 func effectInWords(event *consentv1.Event, effect consentv1.Effect) string {
 	switch {
+	case effect == consentv1.Effect_EFFECT_SUPERSEDED && event.GetKind() == consentv1.EventKind_EVENT_KIND_EVIDENCE_ADDED:
+		return "the grant that it is for doesn't count: a \"no\" stands against it, or a proven grant beside which it was left out, " +
+			"in which case write it again with its proof; 'consentd subject history' shows what"
 	case effect == consentv1.Effect_EFFECT_SUPERSEDED:
-		return "something that counts more stands against it, as a later \"no\"; 'consentd subject history' shows what"
+		return "something that counts more stands against it, as a later \"no\" or a proven grant; 'consentd subject history' shows what"
 	case effect == consentv1.Effect_EFFECT_UNCHANGED && event.GetKind() == consentv1.EventKind_EVENT_KIND_CONFIRMED:
 		return "there is no unconfirmed grant that it counts for: one given before it; 'consentd subject history' shows what there is"
 	}
