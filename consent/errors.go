@@ -30,4 +30,12 @@ var (
 	ErrUnknownVersion = errors.New("there is no such version of the policy: list them")
 	// ErrStorageFull is returned for writes while the disk has less free space than the floor.
 	ErrStorageFull = errors.New("the disk is nearly full, so nothing is written: free some space, and writes go on by themselves")
+	// ErrNoLeader is returned for what only a leader can do while there is none that can be reached.
+	ErrNoLeader = errors.New("no leader can be reached: ask again in a moment, and look at the cluster's status if that lasts")
+	// ErrUnknownMember is returned when a cluster has no member of that id.
+	ErrUnknownMember = errors.New("the cluster has no such member: look at its status")
+	// ErrMembership is returned for a change of the members that can't or mustn't be made now. What wraps it says why.
+	ErrMembership = errors.New("the members can't be changed so")
+	// ErrBackup is returned for a file that isn't a whole, unaltered backup, or not one that can be restored here. What wraps it says why.
+	ErrBackup = errors.New("the backup can't be used")
 )
