@@ -21,6 +21,7 @@ type connection struct {
 	permissions consentv1.PermissionServiceClient
 	records     consentv1.RecordServiceClient
 	policies    consentv1.PolicyServiceClient
+	cluster     consentv1.ClusterServiceClient
 }
 
 // connect prepares the connection; the first call makes it.
@@ -42,6 +43,7 @@ func (c *cli) connect() (*connection, error) {
 		permissions: consentv1.NewPermissionServiceClient(conn),
 		records:     consentv1.NewRecordServiceClient(conn),
 		policies:    consentv1.NewPolicyServiceClient(conn),
+		cluster:     consentv1.NewClusterServiceClient(conn),
 	}, nil
 }
 

@@ -72,6 +72,7 @@ on) and from flags; each overrides the one before.`,
 		newImportCommand(c),
 		newAuditCommand(c),
 		newSubjectCommand(c),
+		newClusterCommand(c),
 		newVersionCommand(c),
 	)
 	return root
