@@ -36,6 +36,7 @@ type entry struct {
 	executed   map[consent.RequestID]int // where in outcomes
 	subjects   map[Key]*subject
 	nextDue    consent.Time
+	learners   learners
 
 	batch      *pebble.Batch
 	key, value []byte // space for one at a time
@@ -48,6 +49,7 @@ type entry struct {
 func newEntry(st *state, index uint64, stamp consent.Time, commands int) *entry {
 	e := &entry{
 		state: st, index: index, stamp: stamp, meta: st.meta, nextDue: st.nextDue,
+		learners:   st.settings.Load().learners,
 		tenants:    map[string]*consent.Tenant{},
 		nextTenant: uint32(len(st.tenants()) + 1),
 		policies:   map[policyRef]consent.PolicyVersion{},
@@ -83,6 +85,8 @@ func (e *entry) run(c *decodedCommand) Result {
 		return e.applyWrite(c.Write, c.payload)
 	case c.Policy != nil:
 		return e.applyPolicy(c.Policy, c.payload)
+	case c.Member != nil:
+		return e.applyMember(c.Member)
 	default:
 		return e.applyTermStart(c.TermStart)
 	}
@@ -96,6 +100,9 @@ func (e *entry) applyTermStart(t *TermStart) Result {
 	e.meta.term = max(e.meta.term, t.Term)
 	if e.meta.epoch == 0 {
 		e.meta.epoch = t.Epoch
+	}
+	if e.meta.bound == 0 {
+		e.meta.bound = t.Bound
 	}
 	return Result{Revision: e.revision(), Stamp: e.stamp}
 }
@@ -193,6 +200,7 @@ func (e *entry) publish() {
 	head := &consent.Head{Revision: e.revision(), Stamp: e.stamp, Tenants: e.tenantsAfter()}
 	st.meta, st.nextDue = e.meta, e.nextDue
 	st.head.Store(head)
+	st.set(e.learners)
 }
 
 // Apply executes the commands of an entry and returns their results, in order. An entry that was applied before is skipped, and has no

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 )
@@ -14,6 +16,7 @@ type Command struct {
 	Write     *WriteCommand
 	Policy    *PolicyCommand
 	TermStart *TermStart
+	Member    *MemberCommand
 }
 
 // WriteCommand writes events of one tenant, all or none.
@@ -42,6 +45,16 @@ type TermStart struct {
 	Term       uint64
 	CheckValue [16]byte // of the pseudonym key; the first one is kept, and another one refused
 	Epoch      uint64   // becomes the epoch if there is none yet
+
+	// Bound is the staleness bound, and becomes the cluster's if there is none yet. Whole milliseconds count.
+	Bound time.Duration
+}
+
+// MemberCommand says what is wished of a member of the cluster, by its id.
+type MemberCommand struct {
+	ID           string
+	StaysLearner bool // it isn't to be made a voter by itself
+	Removed      bool // nothing is wished of it any more
 }
 
 // An entry is
@@ -50,13 +63,14 @@ type TermStart struct {
 //
 // and a command is its kind and its fields in order. Integers are little-endian; lengths and counts are varints.
 const (
-	entryVersion = 1
+	entryVersion = 2
 	entryHead    = 1 + 8
 	entryTail    = crc32.Size
 
 	kindWrite     = 1
 	kindPolicy    = 2
 	kindTermStart = 3
+	kindMember    = 4
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -86,7 +100,11 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = append(dst, kindTermStart)
 		dst = binary.LittleEndian.AppendUint64(dst, c.TermStart.Term)
 		dst = binary.LittleEndian.AppendUint64(dst, c.TermStart.Epoch)
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(c.TermStart.Bound.Milliseconds()))
 		return append(dst, c.TermStart.CheckValue[:]...)
+	case c.Member != nil:
+		dst = append(dst, kindMember, boolByte(c.Member.StaysLearner), boolByte(c.Member.Removed))
+		return append(dst, c.Member.ID...)
 	}
 	panic("store: a command without content")
 }
@@ -123,7 +141,7 @@ func decodeEntry(entry []byte) (stamp consent.Time, commands []decodedCommand, e
 		return 0, nil, fmt.Errorf("%w: its checksum doesn't fit its %d bytes", ErrEntry, len(entry))
 	}
 	if body[0] != entryVersion {
-		return 0, nil, fmt.Errorf("%w: it has format %d, and this version knows %d: upgrade", ErrEntry, body[0], entryVersion)
+		return 0, nil, fmt.Errorf("%w: it has format %d, and this version knows %d: run the version that wrote it", ErrEntry, body[0], entryVersion)
 	}
 	stamp = consent.Time(binary.LittleEndian.Uint64(body[1:]))
 	in := input{rest: body[entryHead:]}
@@ -154,7 +172,10 @@ func decodeCommand(text []byte) (decodedCommand, error) {
 		c.Policy.Tenant, c.Policy.ETag = string(in.bytes()), string(in.bytes())
 		c.Policy.Document, in.rest = in.rest, nil
 	case kind[0] == kindTermStart:
-		c.TermStart = &TermStart{Term: in.uint64(), Epoch: in.uint64(), CheckValue: in.array()}
+		c.TermStart = &TermStart{Term: in.uint64(), Epoch: in.uint64(), Bound: in.milliseconds(), CheckValue: in.array()}
+	case kind[0] == kindMember:
+		c.Member = &MemberCommand{StaysLearner: in.bool(), Removed: in.bool(), ID: string(in.rest)}
+		in.rest = nil
 	default:
 		return c, fmt.Errorf("kind %d is unknown: upgrade", kind[0])
 	}
@@ -220,6 +241,20 @@ func (in *input) uint64() uint64 {
 		return binary.LittleEndian.Uint64(text)
 	}
 	return 0
+}
+
+// milliseconds takes a duration. One that is too long is the longest there is.
+func (in *input) milliseconds() time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(in.uint64(), uint64(most))) * time.Millisecond
+}
+
+func (in *input) bool() bool {
+	b := in.take(1)
+	if len(b) == 1 && b[0] > 1 {
+		in.fail(fmt.Errorf("%d is neither yes nor no", b[0]))
+	}
+	return len(b) == 1 && b[0] == 1
 }
 
 func (in *input) array() (a [16]byte) {

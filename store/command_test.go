@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 
@@ -14,7 +15,9 @@ import (
 // someCommands are one of each kind.
 func someCommands() []Command {
 	return []Command{
-		{TermStart: &TermStart{Term: 7, CheckValue: [16]byte{1, 2, 3}, Epoch: 1 << 60}},
+		{TermStart: &TermStart{Term: 7, CheckValue: [16]byte{1, 2, 3}, Epoch: 1 << 60, Bound: 1500 * time.Millisecond}},
+		{Member: &MemberCommand{ID: "node-1", StaysLearner: true}},
+		{Member: &MemberCommand{ID: "node-2", Removed: true}},
 		{Write: &WriteCommand{Tenant: testTenant, RequestID: requestID(firstStamp, 1), Events: []KeyedEvent{
 			{nthKey(1), granted(firstStamp, "newsletter/email", "newsletter/post")},
 			{nthKey(2), consent.Event{Kind: consent.Withdrawn}},
@@ -72,8 +75,9 @@ func TestEntryRefusesWhatItDoesNotKnow(t *testing.T) {
 		{"an empty command", append([]byte{entryVersion}, head(0)...)},
 		{"a length beyond the end", append([]byte{entryVersion}, head(0xff, 0xff, 0xff, 0xff, 0x0f, kindWrite)...)},
 		{"a length without an end", append([]byte{entryVersion}, head(0xff, 0xff)...)},
+		{"neither yes nor no", append([]byte{entryVersion}, head(4, kindMember, 2, 0, 'a')...)},
 		{"a term start that is cut", append([]byte{entryVersion}, head(3, kindTermStart, 1, 2)...)},
-		{"a term start that goes on", append([]byte{entryVersion}, head(append([]byte{34, kindTermStart}, make([]byte, 33)...)...)...)},
+		{"a term start that goes on", append([]byte{entryVersion}, head(append([]byte{42, kindTermStart}, make([]byte, 41)...)...)...)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

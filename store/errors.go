@@ -9,12 +9,18 @@ var (
 	ErrEntry = errors.New("the log entry can't be applied")
 	// ErrLedger is returned when what the ledger holds can't be: after damage, or when a later version wrote it.
 	ErrLedger = errors.New("the ledger can't be read: restore this replica from the others, or from a backup")
+	// ErrFormat is returned, beside ErrLedger, when another version of consentd wrote the ledger or the snapshot.
+	ErrFormat = errors.New("another version of consentd wrote it: run that one")
 	// ErrSnapshot is returned by Restore for a stream that isn't a whole, unaltered snapshot. What was there before stays.
 	ErrSnapshot = errors.New("the snapshot is damaged or cut short: take another one")
 	// ErrPseudonymKey is the result of a term start whose check value is that of another pseudonym key.
 	ErrPseudonymKey = errors.New("the pseudonym key isn't the cluster's: copy the key file from a replica that runs")
 	// ErrTooManyTenants is the result of a command for one more tenant than records can tell apart.
 	ErrTooManyTenants = errors.New("there are 4,194,303 tenants, which is all there can be: use another cluster for more")
+	// ErrMemberID is the result of a wish about a member whose id isn't one.
+	ErrMemberID = errors.New("a member's id has 1 to 64 bytes")
+	// ErrTooManyMembers is the result of a wish about one more member than are remembered.
+	ErrTooManyMembers = errors.New("1,024 members are remembered, which is all there can be: remove those that are gone")
 	// ErrRequestID is the result of a write without a request id, or with one that isn't a UUIDv7.
 	ErrRequestID = errors.New("the request id isn't a UUIDv7: let the client library make one")
 )

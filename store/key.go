@@ -11,6 +11,7 @@ import (
 //
 //	d due occurred_at...         evidence that an erasure left, by when it is removed: the key of its event
 //	e pseudonym occurred_at index ordinal   an event
+//	l id                         a member of the cluster that stays a learner
 //	m                            what the ledger as a whole stands at
 //	n tenant number              a name that the records of a tenant use
 //	p tenant version             a policy
@@ -20,6 +21,7 @@ import (
 const (
 	prefixDue     = 'd'
 	prefixEvent   = 'e'
+	prefixLearner = 'l'
 	prefixMeta    = 'm'
 	prefixName    = 'n'
 	prefixPolicy  = 'p'
@@ -71,6 +73,8 @@ func dueKey(dst []byte, due consent.Time, eventKey []byte) []byte {
 func requestKey(dst []byte, id consent.RequestID) []byte {
 	return append(append(dst, prefixRequest), id[:]...)
 }
+
+func learnerKey(dst []byte, id string) []byte { return append(append(dst, prefixLearner), id...) }
 
 func tenantKey(dst []byte, tenant uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, prefixTenant), tenant)

@@ -60,6 +60,11 @@ func (st *state) rebuild(log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	known, err := readLearners(db)
+	if err != nil {
+		return err
+	}
+	st.set(known)
 	st.head.Store(&consent.Head{
 		Revision: consent.Revision{Epoch: st.meta.epoch, Index: st.meta.applied}, Stamp: st.meta.stamp, Tenants: tenants,
 	})

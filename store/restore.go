@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -17,17 +18,23 @@ const (
 	restoreBatch  = 4 << 20 // bytes
 )
 
+// RestoreOptions say what of a restored state is another than in the snapshot. The zero options change nothing.
+type RestoreOptions struct {
+	Index uint64 // not zero: the index that the state stands at
+	Epoch uint64 // not zero: its epoch
+}
+
 // Restore replaces the state by that of a snapshot. It is built aside and verified whole, on disk and in memory, before anything of the
 // old state is touched: until then an error leaves all as it was, and ErrSnapshot says that the stream is to blame. Readers go on with
 // the old state until the new one takes its place at once. For as long there are two in memory and on disk.
-func (s *Store) Restore(r io.Reader) error {
+func (s *Store) Restore(r io.Reader, o RestoreOptions) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	if s.closed.Load() {
 		return ErrClosed
 	}
 	number := s.place.number + 1
-	st, err := s.build(s.place.dirOf(number), r)
+	st, err := s.build(s.place.dirOf(number), r, o)
 	if err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func (s *Store) Restore(r io.Reader) error {
 }
 
 // build makes a state in a new directory, which is gone again if that fails.
-func (s *Store) build(dir string, r io.Reader) (st *state, err error) {
+func (s *Store) build(dir string, r io.Reader, o RestoreOptions) (st *state, err error) {
 	if err := s.options.FS.RemoveAll(dir); err != nil {
 		return nil, err
 	}
@@ -52,7 +59,7 @@ func (s *Store) build(dir string, r io.Reader) (st *state, err error) {
 			err = errors.Join(err, s.options.FS.RemoveAll(dir))
 		}
 	}()
-	if err := s.receive(dir, r); err != nil {
+	if err := s.receive(dir, r, o); err != nil {
 		return nil, err
 	}
 	return s.openState(dir)
@@ -60,7 +67,7 @@ func (s *Store) build(dir string, r io.Reader) (st *state, err error) {
 
 // receive writes a stream to a new ledger, and closes it once all of it is durable. What is read from it after that has passed Pebble's
 // checksums.
-func (s *Store) receive(dir string, r io.Reader) (err error) {
+func (s *Store) receive(dir string, r io.Reader, o RestoreOptions) (err error) {
 	l, err := openLedger(s.options.FS, dir, s.options.Logger, s.fail)
 	if err != nil {
 		return err
@@ -78,7 +85,24 @@ func (s *Store) receive(dir string, r io.Reader) (err error) {
 		}
 		return fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
+	if err := o.writeTo(l.db); err != nil {
+		return err
+	}
 	return l.db.Flush()
+}
+
+// writeTo changes what the options say in a ledger.
+func (o RestoreOptions) writeTo(db *pebble.DB) error {
+	value, err := get(db, []byte{prefixMeta})
+	if err != nil {
+		return err
+	}
+	m, err := decodeMeta(value)
+	if err != nil {
+		return err
+	}
+	m.applied, m.epoch = cmp.Or(o.Index, m.applied), cmp.Or(o.Epoch, m.epoch)
+	return db.Set([]byte{prefixMeta}, m.encode(), pebble.NoSync)
 }
 
 // readSnapshot writes all pairs to the database and compares their number and the checksum of all.

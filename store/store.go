@@ -52,6 +52,8 @@ type state struct {
 	ledger *ledger
 	head   atomic.Pointer[consent.Head]
 
+	settings atomic.Pointer[settings]
+
 	// Of who holds Store.applying.
 	meta     meta
 	requests *requests
@@ -127,14 +129,6 @@ func (s *Store) EachRecord(tenant uint32, f func(consent.Record) error) (err err
 		return err == nil
 	})
 	return err
-}
-
-// KeyCheck returns the check value of the cluster's pseudonym key, and whether a term start has set it.
-func (s *Store) KeyCheck() ([16]byte, bool) {
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	m := s.state.Load().meta
-	return m.keyCheck, m.keyed
 }
 
 // Sync makes durable what is applied, and returns the index up to which that is. Entries are applied meanwhile.

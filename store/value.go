@@ -4,13 +4,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"time"
 	"unsafe"
 
 	"github.com/consentd/consentd/consent"
 )
 
 // valueFormat is the version that every value of the ledger but records, names and tenants begins with.
-const valueFormat = 1
+const valueFormat = 2
 
 // recordedEvent is an event of the history and how it got there.
 type recordedEvent struct {
@@ -86,16 +87,17 @@ func decodeRecordValue(space []uint64, key, value []byte) ([]uint64, error) {
 type meta struct {
 	applied  uint64
 	epoch    uint64
-	term     uint64       // the newest that was started
-	stamp    consent.Time // of the newest entry
-	horizon  uint64       // request ids of this second and before are forgotten
-	keyed    bool         // keyCheck is set
+	term     uint64        // the newest that was started
+	stamp    consent.Time  // of the newest entry
+	horizon  uint64        // request ids of this second and before are forgotten
+	bound    time.Duration // of staleness; 0 for none yet
+	keyed    bool          // keyCheck is set
 	keyCheck [16]byte
 }
 
 func (m *meta) encode() []byte {
 	value := append(make([]byte, 0, 64), valueFormat)
-	for _, n := range [...]uint64{m.applied, m.epoch, m.term, uint64(m.stamp), m.horizon} {
+	for _, n := range [...]uint64{m.applied, m.epoch, m.term, uint64(m.stamp), m.horizon, uint64(m.bound.Milliseconds())} {
 		value = binary.LittleEndian.AppendUint64(value, n)
 	}
 	if m.keyed {
@@ -111,12 +113,18 @@ func decodeMeta(value []byte) (meta, error) {
 	}
 	in := input{rest: value}
 	in.format()
-	m := meta{applied: in.uint64(), epoch: in.uint64(), term: in.uint64(), stamp: consent.Time(in.uint64()), horizon: in.uint64()}
+	m := meta{
+		applied: in.uint64(), epoch: in.uint64(), term: in.uint64(), stamp: consent.Time(in.uint64()), horizon: in.uint64(),
+		bound: in.milliseconds(),
+	}
 	if m.keyed = len(in.rest) > 0; m.keyed {
 		m.keyCheck = in.array()
 	}
-	if in.err != nil || len(in.rest) > 0 {
-		return m, fmt.Errorf("%w: its applied index: %d bytes of an unknown form", ErrLedger, len(value))
+	switch {
+	case in.err != nil:
+		return m, fmt.Errorf("%w: its applied index: %w", ErrLedger, in.err)
+	case len(in.rest) > 0:
+		return m, fmt.Errorf("%w: its applied index: %d bytes are left over", ErrLedger, len(in.rest))
 	}
 	return m, nil
 }
@@ -124,6 +132,6 @@ func decodeMeta(value []byte) (meta, error) {
 // format takes the version that a value begins with.
 func (in *input) format() {
 	if version := in.take(1); len(version) == 1 && version[0] != valueFormat {
-		in.fail(fmt.Errorf("it has format %d, and this version knows %d: upgrade", version[0], valueFormat))
+		in.fail(fmt.Errorf("%w (it is of format %d, and this version knows %d)", ErrFormat, version[0], valueFormat))
 	}
 }
