@@ -157,8 +157,8 @@ func drawNow(t *rapid.T) Time {
 	return genStart + Time(rapid.Int64Range(0, 40).Draw(t, "day"))*genDay + Time(rapid.Int64Range(-1, 1).Draw(t, "off by"))
 }
 
-// drawStory draws up to fourteen events, in any order, on distinct days; but a "no" may share the instant of another event. One story
-// in four is of grants for the most part, more than a record keeps.
+// drawStory draws up to fourteen events, in any order, on distinct days; but a "no" may share the instant of another event, and a
+// grant that of another grant. One story in four is of grants for the most part, more than a record keeps.
 func drawStory(t *rapid.T, p *Permission) []Event {
 	days := rapid.SliceOfNDistinct(rapid.Int64Range(0, 25), 0, 14, rapid.ID[int64]).Draw(t, "days")
 	kinds := genEventKinds
@@ -172,19 +172,38 @@ func drawStory(t *rapid.T, p *Permission) []Event {
 		if e.IsNo() && len(history) > 0 && seldom(t, 4, "tie") {
 			e.OccurredAt = history[0].OccurredAt
 		}
+		if earlier := grantTimes(history); len(earlier) > 0 {
+			switch {
+			case e.Kind == Granted && !e.IsNo() && seldom(t, 5, "at the same instant"):
+				e.OccurredAt = rapid.SampledFrom(earlier).Draw(t, "instant")
+			case e.Kind == EvidenceAdded && rapid.Bool().Draw(t, "of an earlier grant"):
+				e.GrantAt = rapid.SampledFrom(earlier).Draw(t, "grant at")
+			}
+		}
 		history = append(history, e)
 	}
 	return history
 }
 
+func grantTimes(history []Event) []Time {
+	var times []Time
+	for _, e := range history {
+		if e.Kind == Granted {
+			times = append(times, e.OccurredAt)
+		}
+	}
+	return times
+}
+
 var genEventKinds = []EventKind{
-	Granted, Granted, Granted, Granted, Granted, Confirmed, Confirmed, EvidenceAdded, AttributesSet, AttributesSet, AttributesSet,
+	Granted, Granted, Granted, Granted, Granted, Confirmed, Confirmed, EvidenceAdded, EvidenceAdded, AttributesSet, AttributesSet,
 	Requested, Refused, Withdrawn, Objected, ObjectionLifted, Invalidated, Used, Suppressed, Unsuppressed, Undeliverable, Deliverable,
 	Restricted, Unrestricted, GroundsRecorded, Erased,
 }
 
 var genGrantKinds = []EventKind{
-	Granted, Granted, Granted, Granted, Granted, Granted, Granted, Confirmed, EvidenceAdded, AttributesSet, Objected, Withdrawn,
+	Granted, Granted, Granted, Granted, Granted, Granted, Granted, Confirmed, EvidenceAdded, EvidenceAdded, AttributesSet, Objected,
+	Withdrawn,
 }
 
 // drawChapter draws an event, more often one that makes an ALLOW likely.

@@ -59,18 +59,17 @@ func TestProperty02(t *testing.T) {
 	})
 }
 
-// checkWithoutOne takes proof or confirmation away from one event alone. A grant with terms that isn't proven any more leaves what is
-// proven before it, so that this may allow again.
+// checkWithoutOne takes proof or confirmation away from one event alone.
 func checkWithoutOne(t *rapid.T, s scenario, before, unasked Decision) {
 	if len(s.history) == 0 {
 		return
 	}
 	i := rapid.IntRange(0, len(s.history)-1).Draw(t, "without")
 	less := s
-	switch e := s.history[i]; {
-	case e.Kind == Confirmed:
+	switch s.history[i].Kind {
+	case Confirmed:
 		less.history = slices.Delete(slices.Clone(s.history), i, i+1)
-	case e.Kind == EvidenceAdded, e.Kind == Granted && e.Terms.ValidFrom+e.Terms.ExpiresAt == 0:
+	case EvidenceAdded, Granted:
 		less.history = slices.Concat(s.history[:i], withoutProof(s.history[i:i+1]), s.history[i+1:])
 	default:
 		return
@@ -82,18 +81,37 @@ func checkWithoutOne(t *rapid.T, s scenario, before, unasked Decision) {
 }
 
 // mayHaveLeftOut reports whether the answer may come from a grant that proof or confirmation of another had left out: consent itself, or
-// what rows 8 and 9 pass on to where that grant isn't express. The history has more grants than a record keeps; or, where the policy asks
-// for no proof, one with terms and without proof, which replaces what is unproven before it and is left out for what is proven.
+// what rows 8 and 9 pass on to where that grant isn't express. There were more than a record keeps, or evidence found another.
 func mayHaveLeftOut(s scenario, after Decision) bool {
-	grants, limited := 0, false
+	grants := 0
 	for _, e := range s.history {
 		if e.Kind == Granted && slices.Contains(e.Scope.Permissions, s.p.Name) {
 			grants++
-			limited = limited || e.Terms.ValidFrom+e.Terms.ExpiresAt != 0 && proofIn(&e.Evidence) != grantProof
 		}
 	}
-	selective := grants > maxGrants || limited && !s.p.ProofRequired
-	return selective && (after.Basis == BasisConsent || s.p.SpecialCategory || s.p.SignificantDecision)
+	return (grants > maxGrants || mayProveAnother(s)) && (after.Basis == BasisConsent || s.p.SpecialCategory || s.p.SignificantDecision)
+}
+
+// mayProveAnother reports whether evidence finds another grant, or none, if one has less to say: it names one that had been dropped by
+// then, since a later one had all that it had; or it is for an instant with two.
+func mayProveAnother(s scenario) bool {
+	return slices.ContainsFunc(s.history, func(e Event) bool {
+		if e.Kind != EvidenceAdded {
+			return false
+		}
+		then := slices.DeleteFunc(slices.Clone(s.history), func(other Event) bool { return other.OccurredAt > e.OccurredAt })
+		list, times := FoldHistory(then, genContext).held(nil, s.p.ID), grantTimes(then)
+		if len(list) == 0 {
+			return false
+		}
+		meant := e.GrantAt
+		if meant == 0 {
+			meant = slices.Max(times)
+		}
+		first := slices.Index(times, meant)
+		return first >= 0 && (slices.Contains(times[first+1:], meant) ||
+			!slices.ContainsFunc(list, func(h held) bool { return h.at == meant }))
+	})
 }
 
 // TestUnprovenGrantsOpenNothing adds grants without proof, dated last, to a consent that has to be proven and is: DENY stays DENY, on

@@ -56,21 +56,19 @@ func TestEvidenceForAGrantPassedOver(t *testing.T) {
 		full[i] = granted(Time(10 + i))
 		full[i].Evidence.NoticeVersion = uint32(20 - i)
 	}
-	noNotice := granted(10)
-	noNotice.Evidence.NoticeVersion = 0
 	tests := []struct {
 		name    string
 		history []Event
 		left    Event
 		counts  Time // the grant that counts afterwards, for a permission that has to be proven
+		want    Effect
 	}{
-		{"terms", []Event{granted(10)}, granted(30, unproven, until(90)), 10},
-		{"terms, beside an unproven one without", []Event{granted(10), granted(20, bareOf(9))}, granted(30, unproven, until(90)), 10},
-		{"terms, and the notice of the proven one isn't known", []Event{noNotice}, granted(30, unproven, until(90)), 10},
-		{"a fifth", full, granted(30, bareOf(2)), 13},
+		{"a fifth", full, granted(30, bareOf(2)), 13, Superseded},
+		{"a fifth at the instant of the fourth", full, granted(13, bareOf(2), explicit), 13, Superseded},
+		{"a fifth that limits the others", full, granted(30, bareOf(2), until(90)), 13, Applied},
 	}
 	for _, tt := range tests {
-		for _, grantAt := range []Time{0, 30} {
+		for _, grantAt := range []Time{0, tt.left.OccurredAt} {
 			t.Run(tt.name, func(t *testing.T) {
 				l := testLedger{c: foldContext(t)}
 				for _, e := range tt.history {
@@ -79,9 +77,10 @@ func TestEvidenceForAGrantPassedOver(t *testing.T) {
 				p := bound(l.c.Names, email)
 				p.ProofRequired = true
 				before := l.record.Consent(p)
-				if got := l.write(tt.left); got != Superseded {
-					t.Errorf("the grant: effect %d, want %d", got, Superseded)
+				if got := l.write(tt.left); got != tt.want {
+					t.Errorf("the grant: effect %d, want %d", got, tt.want)
 				}
+				before.ExpiresAt = tt.left.Terms.ExpiresAt
 				if got := l.write(evidence(40, grantAt, proof)); got != Superseded {
 					t.Errorf("its evidence: effect %d, want %d", got, Superseded)
 				}
@@ -104,6 +103,66 @@ func TestEvidenceForAGrantPassedOver(t *testing.T) {
 // bareOf leaves a grant without proof, under a notice.
 func bareOf(notice uint32) func(*Event) {
 	return func(e *Event) { e.Evidence = Evidence{NoticeVersion: notice} }
+}
+
+// TestTermsLimitEarlierGrants starts from a proven yes without end. A later one, until day 10, limits it from the moment it is written,
+// proven or not, and its proof may come late; only a yes after it lifts the limit.
+func TestTermsLimitEarlierGrants(t *testing.T) {
+	const name = "newsletter/post"
+	w := newWorld(t, `
+format: 1
+purposes: {newsletter: {direct_marketing: true, channels: {post: {bases: [consent, legal_obligation], statute: a}}}}
+`)
+	limited := func(e *Event) { e.Terms.ExpiresAt = onDay(10) }
+	starting := func(e *Event) { e.Terms.ValidFrom = onDay(10) }
+	late := about(EvidenceAdded, 6, name)
+	late.Evidence, late.GrantAt = proof, onDay(3)
+	first := yes(1, name)
+	for _, tt := range []struct {
+		name          string
+		grants        []Event
+		before, after Reason // day 10
+	}{
+		{"one with proof", []Event{yes(3, name, limited)}, ReasonConsent, ReasonExpired},
+		{"one whose proof comes late", []Event{yes(3, name, noProof, limited), late}, ReasonConsent, ReasonExpired},
+		{"one without proof", []Event{yes(3, name, noProof, limited)}, ReasonConsent, ReasonExpired},
+		{"one with less to say, at the same instant", []Event{yes(1, name, noProof, limited)}, ReasonConsent, ReasonExpired},
+		{"one without proof that starts", []Event{yes(3, name, noProof, starting)}, ReasonNotYetValid, ReasonConsent},
+		{"one without proof, and a proven one after it", []Event{yes(3, name, noProof, limited), yes(5, name)}, ReasonConsent, ReasonConsent},
+		{"one without proof, and another after it", []Event{yes(3, name, noProof, limited), yes(5, name, noProof)}, ReasonConsent, ReasonExpired},
+		{"one that was pushed out", []Event{yes(3, name, bareOf(2), limited), yes(4, name, bareOf(1)), yes(5, name, bareOf(0), explicit),
+			yes(6, name, bareOf(0), func(e *Event) { e.Evidence.Source = "shop" })}, ReasonConsent, ReasonExpired},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := FoldHistory(append([]Event{first}, tt.grants...), w.c)
+			if err := r.Validate(); err != nil {
+				t.Error(err)
+			}
+			for now, want := range map[Time]Reason{onDay(10) - 1: tt.before, onDay(10): tt.after} {
+				if d := Decide(w.permission(t, name), r, Question{}, now); d.Reason != want {
+					t.Errorf("at %v %v, want %v", now, d, want)
+				}
+			}
+		})
+	}
+}
+
+// TestGrantsOfOneInstant keeps two grants of which none says all that the other does. Evidence for the instant is that of the last.
+func TestGrantsOfOneInstant(t *testing.T) {
+	c := foldContext(t)
+	p := bound(c.Names, email)
+	p.SpecialCategory = true
+	r := FoldHistory([]Event{granted(10), granted(10, unproven, explicit)}, c)
+	if err := r.Validate(); err != nil || r.grantCount() != 2 {
+		t.Fatalf("%d grants, %v", r.grantCount(), err)
+	}
+	if got := r.Consent(p); got.Proven || !got.Explicit {
+		t.Errorf("the express one doesn't count: %+v", got)
+	}
+	r, effect := Fold(r, evidence(20, 10, proof), c)
+	if got := r.Consent(p); effect != Applied || !got.Proven || !got.Explicit || r.grantCount() != 1 {
+		t.Errorf("its evidence had effect %d, and %d grants are left: %+v", effect, r.grantCount(), got)
+	}
 }
 
 // TestUnprovenGrantsGoFirst fills a record up, and looks at which grants are left.

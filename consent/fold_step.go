@@ -9,8 +9,8 @@ type folding struct {
 	effect Effect // of the event being folded, so far
 }
 
-// wordsPerName is the most that an event adds for each name of its scope: a grant and its terms.
-const wordsPerName = grantWords + 2
+// wordsPerName is the most that an event adds for each name of its scope: a grant, and its terms for it and for those before it.
+const wordsPerName = grantWords + 2*maxGrants
 
 // wordsFor returns how many words an event can add.
 func wordsFor(e Event) int {
@@ -168,7 +168,7 @@ func (f *folding) raise(kind factKind, id NameID, at Time) {
 	f.set(kind, id, uint64(at))
 	f.note(Applied)
 	if kind <= factKind(MarkInvalidated) {
-		f.dropCovered(id, at)
+		f.dropCovered(id)
 	}
 }
 

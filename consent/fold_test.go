@@ -36,6 +36,10 @@ func until(t Time) func(*Event) {
 	return func(e *Event) { e.Terms.ExpiresAt = t }
 }
 
+func startingAt(t Time) func(*Event) {
+	return func(e *Event) { e.Terms.ValidFrom = t }
+}
+
 func over(e Event, s Scope) Event {
 	e.Scope = s
 	return e
@@ -119,8 +123,12 @@ func TestConsentAfterEvents(t *testing.T) {
 		{"a stronger one at the same time", []Event{granted(10, unproven), granted(10)}, []Effect{Applied, Applied}, given(10)},
 		{"one until March at the same time", []Event{granted(10), granted(10, until(90))}, []Effect{Applied, Applied},
 			given(10, func(c *Consent) { c.ExpiresAt = 90 })},
-		{"one until March at the same time, written first", []Event{granted(10, until(90)), granted(10, explicit)}, []Effect{Applied, Superseded},
+		{"one until March at the same time, written first", []Event{granted(10, until(90)), granted(10, explicit)}, []Effect{Applied, Applied},
+			given(10, func(c *Consent) { c.ExpiresAt, c.Explicit = 90, true })},
+		{"one until later at the same time", []Event{granted(10, until(50)), granted(10, until(90))}, []Effect{Applied, Applied},
 			given(10, func(c *Consent) { c.ExpiresAt = 90 })},
+		{"one until earlier at the same time", []Event{granted(10, until(90)), granted(10, until(50))}, []Effect{Applied, Applied},
+			given(10, func(c *Consent) { c.ExpiresAt = 50 })},
 		{"erased", []Event{granted(10), all(20, Erased)}, []Effect{Applied, Applied}, Consent{}},
 		{"a grant from before the erasure", []Event{all(20, Erased), granted(10)}, []Effect{Applied, Superseded}, Consent{}},
 		{"a withdrawal from before the erasure", []Event{all(20, Erased), at(10, Withdrawn)}, []Effect{Applied, Applied},
@@ -165,8 +173,10 @@ func TestConsentOfSeveralGrants(t *testing.T) {
 		{"neither is enough, nor nearer", strict, []Event{granted(10, explicit), granted(20)}, given(20)},
 		{"the first was express", Permission{SpecialCategory: true}, []Event{granted(10, explicit), granted(20)},
 			given(10, func(c *Consent) { c.Explicit = true })},
-		{"terms of its own", strict, []Event{granted(10), at(11, Confirmed), granted(20, until(90))},
-			given(20, func(c *Consent) { c.ExpiresAt = 90 })},
+		{"the later has terms, and isn't confirmed", strict, []Event{granted(10), at(11, Confirmed), granted(20, until(90))},
+			given(10, func(c *Consent) { c.ConfirmedAt, c.ExpiresAt = 11, 90 })},
+		{"each has terms", strict, []Event{granted(10, until(95), startingAt(15)), at(11, Confirmed), granted(20, until(90), startingAt(12))},
+			given(10, func(c *Consent) { c.ConfirmedAt, c.ValidFrom, c.ExpiresAt = 11, 15, 90 })},
 		{"the first had terms", strict, []Event{granted(10, until(90)), at(11, Confirmed), granted(20)},
 			given(10, func(c *Consent) { c.ConfirmedAt, c.ExpiresAt = 11, 90 })},
 		{"terms end with their grant", strict, []Event{granted(10, until(90)), granted(20), at(21, Confirmed)}, given(20, confirmed(21))},
@@ -411,7 +421,11 @@ func TestFullRecord(t *testing.T) {
 	if _, effect := Fold(r, over(granted(10_000), Scope{Permissions: []string{phone}}), c); effect != Superseded {
 		t.Errorf("a grant had effect %d on a full record", effect)
 	}
-	r, effect := Fold(r, over(at(10_001, Withdrawn), Scope{Permissions: []string{phone}}), c)
+	limited, effect := Fold(r, granted(10_000, until(20_000)), c)
+	if got := limited.Consent(bound(c.Names, email)); effect != Applied || got.State == StateGiven || limited.Validate() != nil {
+		t.Errorf("a grant with terms had effect %d on a full record, and leaves one without: %+v", effect, got)
+	}
+	r, effect = Fold(r, over(at(10_001, Withdrawn), Scope{Permissions: []string{phone}}), c)
 	if effect != Applied || r.Consent(bound(c.Names, phone)).State != StateWithdrawn {
 		t.Errorf("a withdrawal had effect %d on a full record", effect)
 	}
@@ -437,9 +451,11 @@ func TestNamesWithoutNumbers(t *testing.T) {
 
 func TestFoldAllocatesOnlyTheRecord(t *testing.T) {
 	c := foldContext(t)
-	r := FoldHistory([]Event{granted(10), over(granted(10), Scope{Permissions: foldPermissions[1:]}), all(20, Objected)}, c)
+	r := FoldHistory([]Event{
+		granted(10), granted(12, bareOf(2)), granted(14, bareOf(1)), over(granted(10), Scope{Permissions: foldPermissions[1:]}), all(20, Objected),
+	}, c)
 	for _, e := range []Event{
-		granted(30, until(90)), at(30, Confirmed), evidence(30, 0, proof), at(30, Used), at(30, Requested), all(30, Withdrawn),
+		granted(30, until(90)), granted(30, bareOf(0), until(90), startingAt(40)), at(30, Confirmed), evidence(30, 0, proof), at(30, Used), at(30, Requested), all(30, Withdrawn),
 		all(30, Objected), all(30, Erased), all(30, Suppressed), all(30, Unsuppressed),
 		{Kind: AttributesSet, OccurredAt: 30, Attributes: Attributes{Relationship: RelationshipCustomer}},
 	} {

@@ -97,10 +97,8 @@ func (r Record) readConsent(c *Consent, p *Permission) {
 		}
 		if g := r.grant(i); g.at > c.Since {
 			g.fill(c)
-			if rare && i == first {
-				// A grant with terms of its own leaves no earlier one, so they are those of the oldest.
-				c.ValidFrom = Time(r.fact(factValidFrom, p.ID))
-				c.ExpiresAt = Time(r.fact(factExpiresAt, p.ID))
+			if rare {
+				c.ValidFrom, c.ExpiresAt = r.limits(p.ID, i-first)
 			}
 			return
 		}

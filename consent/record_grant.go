@@ -78,6 +78,12 @@ func (g grant) words() (first, second uint64) {
 	return first, second
 }
 
+// confirmed returns the grant with a confirmation, as exact as a record keeps it.
+func (g grant) confirmed(at Time) grant {
+	g.confirmedAt = at
+	return grantOf(g.words())
+}
+
 // proven reports whether the proof is complete. Art. 7(1) GDPR.
 func (g grant) proven() bool { return g.flags&grantProof == grantProof }
 
@@ -151,6 +157,12 @@ func (r Record) grantsOf(permission NameID) (first, end int) {
 		end++
 	}
 	return first, end
+}
+
+// limits returns between which times a permission's grant at a position counts: from the one on, before the other, zero for no limit.
+func (r Record) limits(permission NameID, position int) (validFrom, expiresAt Time) {
+	k := factKind(position)
+	return Time(r.fact(factValidFrom+k, permission)), Time(r.fact(factExpiresAt+k, permission))
 }
 
 // standing returns the place of the grant that counts for a permission: the one that meets most of what it demands, and of equals the

@@ -14,7 +14,7 @@ const (
 	// MaxRecordWords is the most that a record takes. Folding widens what would go beyond it.
 	MaxRecordWords = recordRoom + int(factKinds)
 
-	formatVersion = 1
+	formatVersion = 2
 	headerWords   = 2
 	grantWords    = 2
 	recordRoom    = 16_000 // for grants and facts under a name; what is over everything fits beside
@@ -37,16 +37,22 @@ const (
 	factErased
 	factRequested
 	factLastUsed
-	factValidFrom // with factExpiresAt: the terms of the permission's oldest grant
-	factExpiresAt
-	factAttributes
-	factPassedOver // when the permission's last grant was given, if folding left it out in favour of what is proven
-	factKinds
+	factValidFrom // and the kinds up to factExpiresAt: what limits the permission's first grant, its second, and so on
 )
+
+const (
+	factExpiresAt  = factValidFrom + maxGrants // and the kinds up to factAttributes, likewise
+	factAttributes = factExpiresAt + maxGrants
+	factPassedOver = factAttributes + 1 // when the permission's last grant was given, if folding left it out in favour of what is proven
+	factKinds      = factPassedOver + 1
+)
+
+// isTerm reports whether a fact is one of what limits a grant.
+func (k factKind) isTerm() bool { return k >= factValidFrom && k < factAttributes }
 
 // perPermission reports whether a fact is one about a permission, and never over everything.
 func (k factKind) perPermission() bool {
-	return k >= factRequested && k <= factExpiresAt || k == factPassedOver
+	return k == factRequested || k == factLastUsed || k.isTerm() || k == factPassedOver
 }
 
 // perSubject reports whether a fact is one about the subject, and has no scope.

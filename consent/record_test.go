@@ -2,7 +2,9 @@ package consent
 
 import (
 	"encoding/binary"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -168,7 +170,8 @@ func TestReadingAllocatesNothing(t *testing.T) {
 	p := bound(c.Names, email)
 	p.ProofRequired, p.DoubleOptIn = true, true
 	marked, _ := Fold(fourGrants(t, c), all(1_800_000_000_000, Objected), c)
-	for _, r := range []Record{nil, fourGrants(t, c), marked} {
+	limited := FoldHistory([]Event{granted(10, until(90)), granted(20, unproven, until(95)), granted(30, explicit, unproven)}, c)
+	for _, r := range []Record{nil, fourGrants(t, c), marked, limited} {
 		if n := testing.AllocsPerRun(100, func() { read(r, p) }); n != 0 {
 			t.Errorf("reading a record of %d words allocates %v times", len(r), n)
 		}
@@ -186,6 +189,10 @@ func TestValidateRejects(t *testing.T) {
 		t.Fatal(err)
 	}
 	facts := len(whole) - len(whole.facts())
+	limited := FoldHistory([]Event{granted(10, until(90)), granted(20, unproven, until(95))}, c)
+	if err := limited.Validate(); err != nil || limited.grantCount() != 2 {
+		t.Fatalf("%d grants, %v", limited.grantCount(), err)
+	}
 	crowded := func(r Record) Record {
 		first, second := grant{permission: 1, at: 1}.words()
 		for i := range uint64(maxGrants) {
@@ -224,6 +231,24 @@ func TestValidateRejects(t *testing.T) {
 			return slices.Insert(r, facts+2, factKey(factRequested, c.Names.ID(PermissionName, email))|1)
 		}},
 		{"terms of no grant", func(r Record) Record { return slices.Insert(r, len(r)-1, factKey(factExpiresAt, 999)|1) }},
+		{"terms of a second grant that isn't there", func(r Record) Record {
+			return slices.Insert(r, len(r)-1, factKey(factExpiresAt+1, c.Names.ID(PermissionName, email))|95)
+		}},
+		{"a later grant that ends first", func(Record) Record {
+			return append(limited[:len(limited)-1:len(limited)-1], limited[len(limited)-1]-10)
+		}},
+		{"a later grant that ends alone", func(Record) Record { return slices.Delete(slices.Clone(limited), len(limited)-2, len(limited)-1) }},
+		{"a later grant that is earlier", func(Record) Record {
+			r := FoldHistory([]Event{granted(10), granted(20, unproven, explicit)}, c)
+			r[2], r[3], r[4], r[5] = r[4], r[5], r[2], r[3]
+			return r
+		}},
+		{"a later grant that says it all", func(Record) Record {
+			r := slices.Clone(limited)
+			r[4] |= uint64(grantProof)
+			r[5] = r[3]
+			return r
+		}},
 		{"neither yes nor no", func(r Record) Record { r[len(r)-1] |= 3; return r }},
 		{"no letter", func(r Record) Record { r[len(r)-1] |= 31 << countryShift; return r }},
 		{"no date", func(r Record) Record { r[len(r)-1] |= 31 << dateShift; return r }},
@@ -237,26 +262,33 @@ func TestValidateRejects(t *testing.T) {
 	}
 }
 
+// What an earlier version wrote is refused by its format, and never read as something else.
+func TestAnotherFormatIsNamed(t *testing.T) {
+	r := fourGrants(t, foldContext(t))
+	r[0]--
+	if err := r.Validate(); !errors.Is(err, errRecord) || !strings.Contains(err.Error(), "of format 1") {
+		t.Errorf("a record of format 1: %v", err)
+	}
+}
+
 // Wherever a later grant allows less than an earlier one, the earlier one counts; and it is always one grant that allows, never parts
 // of several.
 func TestOneGrantAllowsOrNone(t *testing.T) {
 	c := foldContext(t)
 	rapid.Check(t, func(t *rapid.T) {
 		var events []Event
-		var single []grant // every grant that stands, with its own expiry in at most one place
-		var expires Time   // of single[0]
+		var single []held // every grant, with what limits it
 		now := Time(0)
 		for range rapid.IntRange(1, maxGrants).Draw(t, "grants") {
 			now += Time(rapid.Int64Range(1, 30).Draw(t, "gap"))
 			e := at(now, Granted)
 			e.Evidence, e.Terms = drawEvidence(t), drawTerms(t, now)
 			events = append(events, e)
-			g := newGrant(c.Names.ID(PermissionName, email), &e)
-			if limited := e.Terms.ExpiresAt != 0 || e.Terms.ValidFrom != 0; limited {
-				if !g.proven() && slices.ContainsFunc(single, grant.proven) {
-					continue
+			g := held{grant: newGrant(c.Names.ID(PermissionName, email), &e), expiresAt: e.Terms.ExpiresAt}
+			for i := range single {
+				if g.expiresAt != 0 && (single[i].expiresAt == 0 || single[i].expiresAt > g.expiresAt) {
+					single[i].expiresAt = g.expiresAt
 				}
-				single, expires = nil, e.Terms.ExpiresAt
 			}
 			single = append(single, g)
 			if rapid.Bool().Draw(t, "confirm") {
@@ -278,8 +310,8 @@ func TestOneGrantAllowsOrNone(t *testing.T) {
 		now += Time(rapid.Int64Range(0, 60).Draw(t, "asked"))
 
 		want := false
-		for i, g := range single {
-			ended := i == 0 && expires != 0 && now >= expires
+		for _, g := range single {
+			ended := g.expiresAt != 0 && now >= g.expiresAt
 			want = want || g.reach(p, 0) == grantDemands && !ended && now < g.at+Time(p.ExpiresAfter)
 		}
 		got := FoldHistory(events, c).Consent(p)
@@ -318,6 +350,7 @@ func FuzzRecord(f *testing.F) {
 	for _, r := range []Record{
 		fourGrants(f, c),
 		FoldHistory([]Event{granted(10, until(90)), granted(20), at(25, Used), all(30, Objected), all(40, Restricted)}, c),
+		FoldHistory([]Event{granted(10), granted(20, bareOf(2), until(90)), granted(20, bareOf(1)), granted(30, bareOf(0), until(95))}, c),
 		FoldHistory([]Event{all(10, Erased), {Kind: AttributesSet, OccurredAt: 20, Attributes: Attributes{Relationship: 2}}}, c),
 	} {
 		var data []byte

@@ -1,11 +1,18 @@
 package consent
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var errRecord = errors.New("these words are no record")
 
 // Validate returns an error if the words aren't a record, as after damage. What it accepts, every method can read.
 func (r Record) Validate() error {
+	if len(r) >= headerWords && r[0]&(1<<formatBits-1) != formatVersion {
+		return fmt.Errorf("%w of format %d, which this version reads, but of format %d, which another version wrote",
+			errRecord, formatVersion, r[0]&(1<<formatBits-1))
+	}
 	switch {
 	case len(r) < headerWords, len(r) > MaxRecordWords,
 		r[0]&(1<<countShift-1) != formatVersion,
@@ -21,26 +28,28 @@ func (r Record) Validate() error {
 
 // validGrants reports whether the grants are in order and no later than the record.
 func (r Record) validGrants() bool {
-	for i, of := 0, 0; i < r.grantCount(); i++ {
+	was, of := held{}, 0 // position among those of its permission
+	for i := range r.grantCount() {
 		g := r.grant(i)
-		of++
-		if i > 0 {
-			was := r.grant(i - 1)
-			if g.permission != was.permission {
-				of = 1
-			}
-			if g.permission < was.permission || g.permission == was.permission && g.at <= was.at {
-				return false
-			}
+		if of++; g.permission != was.permission {
+			of = 0
 		}
+		h := held{grant: g}
+		h.validFrom, h.expiresAt = r.limits(g.permission, of)
 		first, second := g.words()
 		at := headerWords + grantWords*i
-		if g.permission == 0 || g.at == 0 || g.at > r.Newest() || of > maxGrants || g.confirmedAt > r.Newest()+roundingError ||
-			first != r[at] || second != r[at+1] {
+		if g.permission == 0 || g.at == 0 || g.at > r.Newest() || g.confirmedAt > r.Newest()+roundingError ||
+			first != r[at] || second != r[at+1] || g.permission < was.permission || of >= maxGrants || of > 0 && !h.follows(was) {
 			return false
 		}
+		was = h
 	}
 	return true
+}
+
+// follows reports whether a grant can stand beside one before it: not earlier, limited no more, and in want of something.
+func (h held) follows(was held) bool {
+	return h.at >= was.at && was.within(h) && !h.dominates(was.grant)
 }
 
 // validFacts reports whether the facts are in order, each once, and can be.
@@ -62,14 +71,13 @@ func (r Record) validFacts() bool {
 }
 
 func (r Record) validFact(kind factKind, id NameID, value uint64) bool {
+	if kind.isTerm() {
+		first, end := r.grantsOf(id)
+		return int(kind-factValidFrom)%maxGrants < end-first
+	}
 	switch kind {
 	case factAttributes:
 		return attributes(value).valid()
-	case factValidFrom, factExpiresAt:
-		first, end := r.grantsOf(id)
-		return first < end
-	case factErased:
-		return value <= uint64(r.Newest())
 	case factPassedOver:
 		first, end := r.grantsOf(id)
 		return first < end && value <= uint64(r.Newest())

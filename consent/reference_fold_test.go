@@ -13,6 +13,7 @@ type refGrant struct {
 	notice                                                  uint32
 	hasMethod, hasSource, hasReference, explicit, overrides bool
 	out                                                     bool // for good: another says all that it does, or counts more
+	repeat                                                  bool // out from the first, for one of the same instant
 }
 
 type refFacts struct {
@@ -42,19 +43,27 @@ func refFold(p *Permission, history []Event) *refFacts {
 	return f
 }
 
-// refRank puts yes before no at the same time: ties deny.
+// refRank puts yes before no at the same time: ties deny. Grants come before what refers to them, and limits after what they limit.
 func refRank(e Event) int {
-	switch e.Kind {
-	case Erased:
+	switch {
+	case refSaysNo(e):
+		return 3
+	case e.Kind != Granted:
 		return 2
-	case Refused, Withdrawn, Invalidated, Objected, Suppressed, Undeliverable, Restricted:
+	case e.Terms.ValidFrom != 0, e.Terms.ExpiresAt != 0:
 		return 1
-	case Granted:
-		if refVoid(e.Evidence.Method) {
-			return 1
-		}
 	}
 	return 0
+}
+
+func refSaysNo(e Event) bool {
+	switch e.Kind {
+	case Refused, Withdrawn, Invalidated, Objected, Suppressed, Undeliverable, Restricted, Erased:
+		return true
+	case Granted:
+		return refVoid(e.Evidence.Method)
+	}
+	return false
 }
 
 func refVoid(m Method) bool {
@@ -64,7 +73,7 @@ func refVoid(m Method) bool {
 // refCovers reports whether an event is about the permission. A "no" may write a purpose as a permission.
 func refCovers(e Event, p *Permission) bool {
 	s := e.Scope
-	if refRank(e) == 1 && slices.Contains(s.Permissions, p.Purpose) {
+	if refSaysNo(e) && slices.Contains(s.Permissions, p.Purpose) {
 		return true
 	}
 	if len(s.Permissions)+len(s.Purposes)+len(s.Channels) == 0 {
@@ -159,21 +168,41 @@ func (f *refFacts) grant(e Event) {
 		explicit: e.Terms.Explicit, overrides: e.Terms.OverridesRestriction,
 	}
 	g.prove(e.Evidence)
-	for i := range f.grants {
-		if g.validFrom == 0 && g.expiresAt == 0 {
-			break
-		}
-		if old := &f.grants[i]; !old.out && old.proven() && !g.proven() {
-			g.out = true
-		}
-	}
-	for i := range f.grants {
-		f.grants[i].out = f.grants[i].out || !g.out && (g.validFrom != 0 || g.expiresAt != 0)
-	}
 	f.grants = append(f.grants, g)
 	f.requested = false
+	if f.lastIsRepeat() {
+		last := &f.grants[len(f.grants)-1]
+		last.out, last.repeat = true, true
+		return
+	}
 	f.tidy()
 	f.crowd()
+}
+
+// lastIsRepeat reports whether another grant of the same instant, and of the same limits, says all that the last one does.
+func (f *refFacts) lastIsRepeat() bool {
+	last := len(f.grants) - 1
+	g := f.grants[last]
+	for i, other := range f.grants[:last] {
+		from, until := f.limits(i)
+		if !other.out && other.at == g.at && g.saysNoMoreThan(other) && from == g.validFrom && until == g.expiresAt {
+			return true
+		}
+	}
+	return false
+}
+
+// limits returns what limits a grant: the narrowest of its own terms and those of all later ones, whatever became of them.
+func (f *refFacts) limits(of int) (from, until Time) {
+	for _, g := range f.grants[of:] {
+		if g.validFrom > from {
+			from = g.validFrom
+		}
+		if g.expiresAt != 0 && (until == 0 || g.expiresAt < until) {
+			until = g.expiresAt
+		}
+	}
+	return from, until
 }
 
 // tidy takes out what says nothing that a later grant doesn't.
@@ -222,11 +251,23 @@ func (f *refFacts) crowd() {
 	in[0].out = true
 }
 
-// prove adds evidence to the grant it names, or the last one.
+// prove adds evidence to the last grant of the instant it names, or to the last of all; to none if that was left out.
 func (f *refFacts) prove(e Event) {
+	told := slices.Clone(f.grants)
+	told = slices.DeleteFunc(told, func(g refGrant) bool { return g.repeat })
+	if len(told) == 0 {
+		return
+	}
+	last, at := told[len(told)-1], e.GrantAt
+	if at == 0 {
+		at = last.at
+	}
+	if last.out && last.at == at {
+		return
+	}
 	for i := len(f.grants) - 1; i >= 0; i-- {
 		g := &f.grants[i]
-		if e.GrantAt != 0 && e.GrantAt != g.at {
+		if g.out || g.at != at {
 			continue
 		}
 		g.prove(e.Evidence)

@@ -225,7 +225,9 @@ func (c *refCase) counts() *refGrant {
 	for i := range c.grants {
 		g := &c.grants[i]
 		if row := g.stumbles(c); !g.out && row >= furthest {
-			best, furthest = g, row
+			limited := *g
+			limited.validFrom, limited.expiresAt = c.limits(i)
+			best, furthest = &limited, row
 		}
 	}
 	return best
