@@ -11,4 +11,7 @@ var (
 	ErrNotLeading = errors.New("this replica doesn't lead the cluster")
 	// ErrClock is the reason for writes not done while this machine's clock can't be right. They go on once it is set.
 	ErrClock = errors.New("the clock of this machine can't be right")
+	// ErrPlaintext is returned for talking to other machines without TLS, unless that danger is allowed.
+	ErrPlaintext = errors.New("without TLS, replicas talk to loopback addresses only: give them certificates, or allow plaintext explicitly, " +
+		"which lets everybody who can connect read and replace all data")
 )
