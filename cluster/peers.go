@@ -6,8 +6,9 @@ import (
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 )
 
-// Peer is another replica, as the cluster's configuration names it.
-type Peer struct {
+// Peer is another replica, as the cluster's configuration names it. It has no name of its own, so that the server, which fulfils Peers
+// and doesn't know this room, has the same.
+type Peer = struct {
 	ID      string
 	Address string // of its port for peers
 }
@@ -19,7 +20,7 @@ type Peers interface {
 	Term(ctx context.Context, of Peer) (uint64, error)
 	// Cover returns an index that covers every write acknowledged before the call, from the leader.
 	Cover(ctx context.Context, leader Peer) (uint64, error)
-	// Propose returns the outcome of a command, from the leader. ErrUnreached means that the call can't have arrived; after any other
+	// Propose returns the outcome of a command, from the leader. consent.ErrUnreached means that the call can't have arrived; after any other
 	// error it may have.
 	Propose(ctx context.Context, leader Peer, command []byte) (outcome []byte, err error)
 	// Report returns where a replica stands.

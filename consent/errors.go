@@ -32,6 +32,8 @@ var (
 	ErrStorageFull = errors.New("the disk is nearly full, so nothing is written: free some space, and writes go on by themselves")
 	// ErrNoLeader is returned for what only a leader can do while there is none that can be reached.
 	ErrNoLeader = errors.New("no leader can be reached: ask again in a moment, and look at the cluster's status if that lasts")
+	// ErrUnreached is returned when a call to another replica can't have arrived there. After any other error of a call it may have.
+	ErrUnreached = errors.New("the replica can't be reached: try again, or look at the cluster's status")
 	// ErrUnknownMember is returned when a cluster has no member of that id.
 	ErrUnknownMember = errors.New("the cluster has no such member: look at its status")
 	// ErrMembership is returned for a change of the members that can't or mustn't be made now. What wraps it says why.
@@ -39,3 +41,15 @@ var (
 	// ErrBackup is returned for a file that isn't a whole, unaltered backup, or not one that can be restored here. What wraps it says why.
 	ErrBackup = errors.New("the backup can't be used")
 )
+
+// StaleError is an ErrStale that says how far the state here is.
+type StaleError struct {
+	Reached Revision
+}
+
+func (e *StaleError) Error() string {
+	return "the state here is only at " + e.Reached.String() + ", older than the question allows: ask again, or ask another replica"
+}
+
+// Unwrap returns ErrStale.
+func (e *StaleError) Unwrap() error { return ErrStale }

@@ -2,8 +2,11 @@ package server
 
 import (
 	"context"
+	"io"
 
 	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 )
 
 // State is what checks need of the process they run in: the cluster's node on a replica, the SDK's near cache on a sidecar.
@@ -35,4 +38,36 @@ type Policies interface {
 	Policy(ctx context.Context, tenant string, version int64) (consent.PolicyVersion, error)
 	// PolicyVersions returns up to limit versions below before (0: from the newest), newest first, without documents.
 	PolicyVersions(ctx context.Context, tenant string, before int64, limit int) ([]consent.PolicyVersion, error)
+}
+
+// Cluster is what running a cluster needs. Any replica can be asked; it passes on what only the leader can do.
+type Cluster interface {
+	// Status returns the members and how they are, as far as that can be found out.
+	Status(ctx context.Context) (*consentv1.GetClusterStatusResponse, error)
+	// Join makes a new replica join the cluster of the first that answers at addresses of the API, and returns the cluster's id.
+	Join(ctx context.Context, addresses []string) (clusterID string, err error)
+	// RemoveMember takes a replica out of the cluster.
+	RemoveMember(ctx context.Context, id string) error
+	// PromoteMember makes a learner that has caught up a voter.
+	PromoteMember(ctx context.Context, id string) error
+	// DemoteMember makes a voter a learner.
+	DemoteMember(ctx context.Context, id string) error
+	// TransferLeadership makes another voter the leader, any for an empty id, and returns its id.
+	TransferLeadership(ctx context.Context, id string) (leader string, err error)
+	// TakeSnapshot takes a snapshot of this replica, and returns the index that it covers.
+	TakeSnapshot(ctx context.Context) (index uint64, err error)
+	// BackUp writes a consistent copy of everything, as new as the call.
+	BackUp(ctx context.Context, w io.Writer) error
+	// Restore replaces everything by a backup. What isn't a whole one changes nothing, and neither does an error of the reader.
+	Restore(ctx context.Context, replace bool, r io.Reader) (*consentv1.RestoreResponse, error)
+}
+
+// Discovery is what replicas ask of each other before they belong to one cluster. It is asked also while this one isn't ready.
+type Discovery interface {
+	// Introduce returns who this replica is.
+	Introduce(ctx context.Context) (*peerv1.IntroduceResponse, error)
+	// Promise binds this replica, while it is new, to the one that founds a cluster.
+	Promise(ctx context.Context, promise *peerv1.PromiseRequest) error
+	// Enrol takes a new replica into the cluster.
+	Enrol(ctx context.Context, enrol *peerv1.EnrolRequest) (*peerv1.EnrolResponse, error)
 }

@@ -17,6 +17,7 @@ type core struct {
 	state    State
 	records  Records
 	policies Policies
+	cluster  Cluster
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -35,6 +36,7 @@ func newCore(o Options) *core {
 		state:    o.State,
 		records:  o.Records,
 		policies: o.Policies,
+		cluster:  o.Cluster,
 		now:      o.Now,
 		log:      o.Logger,
 		gate:     gate{most: o.MaxInFlight},

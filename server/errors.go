@@ -57,6 +57,8 @@ var outcomes = []outcome{
 	{errOverloaded, codes.ResourceExhausted, "OVERLOADED", true},
 	{consent.ErrStorageFull, codes.ResourceExhausted, "STORAGE_FULL", false},
 	{consent.ErrNotWritten, codes.Unavailable, "NOT_WRITTEN", false},
+	{consent.ErrNoLeader, codes.Unavailable, "NO_LEADER", false},
+	{consent.ErrUnreached, codes.Unavailable, "NO_LEADER", false}, // of a call that was passed on
 	{consent.ErrStale, codes.Unavailable, "STALE", false},
 	{consent.ErrNotReady, codes.Unavailable, "NOT_READY", false},
 	{consent.ErrEpoch, codes.FailedPrecondition, "EPOCH_CHANGED", false},
@@ -67,6 +69,9 @@ var outcomes = []outcome{
 	{consent.ErrUnknownTenant, codes.NotFound, "UNKNOWN_TENANT", false},
 	{consent.ErrUnknownVersion, codes.NotFound, "UNKNOWN_VERSION", false},
 	{errNoPolicy, codes.NotFound, "UNKNOWN_VERSION", false},
+	{consent.ErrUnknownMember, codes.NotFound, "UNKNOWN_MEMBER", false},
+	{consent.ErrMembership, codes.FailedPrecondition, "MEMBERSHIP", false},
+	{consent.ErrBackup, codes.FailedPrecondition, "BACKUP_UNUSABLE", false},
 	{consent.ErrTooManyNames, codes.FailedPrecondition, "TOO_MANY_NAMES", false},
 	{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME", false},
 	{errUnknownService, codes.NotFound, "UNKNOWN_SERVICE", false},
@@ -112,6 +117,7 @@ func statusOf(err error) *status.Status {
 		unknown *unknownPermissionError
 		policy  *consent.PolicyError
 		event   *consent.EventError
+		spoken  *spokenError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -122,11 +128,17 @@ func statusOf(err error) *status.Status {
 		return policyStatus(policy)
 	case errors.As(err, &unknown):
 		return newStatus(codes.NotFound, "UNKNOWN_PERMISSION", unknown.Error())
+	case errors.As(err, &spoken):
+		return spoken.status()
 	}
 	if s, ok := foreignStatus(err); ok {
 		return s
 	}
-	return known(err).status()
+	o := known(err)
+	if errors.Is(o.err, consent.ErrStale) {
+		return staleStatus(o, err)
+	}
+	return o.status()
 }
 
 // foreignStatus is for what the library itself says of a stream: it has told the caller already, if that is still there, but metrics and
@@ -173,6 +185,37 @@ func (o *outcome) status() *status.Status {
 	return newStatus(o.code, o.reason, o.err.Error())
 }
 
+// staleStatus names the revision that was reached, if the error knows it.
+func staleStatus(o *outcome, err error) *status.Status {
+	var stale *consent.StaleError
+	if !errors.As(err, &stale) {
+		return o.status()
+	}
+	return infoStatus(o.code, stale.Error(), &errdetails.ErrorInfo{
+		Domain: Domain, Reason: o.reason, Metadata: map[string]string{"reached": stale.Reached.String()},
+	})
+}
+
+// spokenError is an error about the cluster, which knows no subject: it is told in its own words, if it is one that was foreseen.
+type spokenError struct{ error }
+
+func (e *spokenError) Unwrap() error { return e.error }
+
+func (e *spokenError) status() *status.Status {
+	if o := known(e.error); o != &internal && !o.retry {
+		return newStatus(o.code, o.reason, clip(e.Error()))
+	}
+	return statusOf(e.error)
+}
+
+// spoken marks the error of a call about the cluster. It returns nil for none.
+func spoken(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &spokenError{err}
+}
+
 // policyStatus has a violation for each fault of a document.
 func policyStatus(err *consent.PolicyError) *status.Status {
 	bad := &errdetails.BadRequest{}
@@ -184,8 +227,12 @@ func policyStatus(err *consent.PolicyError) *status.Status {
 }
 
 func newStatus(code codes.Code, reason, message string, more ...protoadapt.MessageV1) *status.Status {
+	return infoStatus(code, message, &errdetails.ErrorInfo{Domain: Domain, Reason: reason}, more...)
+}
+
+func infoStatus(code codes.Code, message string, info *errdetails.ErrorInfo, more ...protoadapt.MessageV1) *status.Status {
 	s := status.New(code, message)
-	details := append([]protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: Domain, Reason: reason}}, more...)
+	details := append([]protoadapt.MessageV1{info}, more...)
 	detailed, err := s.WithDetails(details...)
 	if err != nil {
 		return s

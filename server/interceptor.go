@@ -45,10 +45,10 @@ func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
 	}
 }
 
-// admit takes a place for a call, if it isn't too large. Health is told also by a server that has none left.
+// admit takes a place for a call, if it isn't too large. How it is, a server that has none left tells too.
 func (c *core) admit(request any) (weight int64, err error) {
 	switch request := request.(type) {
-	case *healthpb.HealthCheckRequest:
+	case *healthpb.HealthCheckRequest, *consentv1.GetClusterStatusRequest:
 		return 0, nil
 	case *consentv1.CheckRequest:
 		if err := checkTooLarge(proto.Size(request)); err != nil {
@@ -58,15 +58,19 @@ func (c *core) admit(request any) (weight int64, err error) {
 	return c.gate.enter()
 }
 
-// streamInterceptor is the same for streams, those of health and reflection too: each would keep a drain waiting. What they do is
-// admitted message by message.
+// streamInterceptor is the same for streams, those of health and reflection too: each would keep a drain waiting. Restore minds that
+// itself, because what it has begun is finished. What streams do is admitted message by message.
 func (c *core) streamInterceptor(m *callMetrics) grpc.StreamServerInterceptor {
 	reported := interceptors.StreamServerInterceptor(m)
 	recovered := recovery.StreamServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		return reported(service, stream, info, func(service any, stream grpc.ServerStream) error {
-			err := c.untilDrained(func() error { return recovered(service, stream, info, handler) })
-			if err != nil {
+			handle := func() error { return recovered(service, stream, info, handler) }
+			run := c.untilDrained
+			if info.FullMethod == consentv1.ClusterService_Restore_FullMethodName {
+				run = func(handle func() error) error { return handle() }
+			}
+			if err := run(handle); err != nil {
 				return c.told(stream.Context(), info.FullMethod, err)
 			}
 			return nil

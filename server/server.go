@@ -10,6 +10,7 @@ import (
 	"time"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -20,11 +21,13 @@ import (
 // readyInterval is how often health follows Ready.
 const readyInterval = 100 * time.Millisecond
 
-// Options say what a server answers from. State is required; without Records and Policies their services aren't there.
+// Options say what a server answers from. State is required; the services of what else is missing aren't there.
 type Options struct {
-	State    State
-	Records  Records
-	Policies Policies
+	State     State
+	Records   Records
+	Policies  Policies
+	Cluster   Cluster
+	Discovery Discovery
 
 	Ready       func() error          // nil while calls can be answered; health follows it. None: always ready
 	Logger      *slog.Logger          // none: nothing is logged
@@ -100,6 +103,12 @@ func (s *Server) registerServices(o Options) {
 	}
 	if o.Policies != nil {
 		consentv1.RegisterPolicyServiceServer(s.grpc, &policyService{core: s.core})
+	}
+	if o.Cluster != nil {
+		consentv1.RegisterClusterServiceServer(s.grpc, &clusterService{core: s.core})
+	}
+	if o.Discovery != nil {
+		peerv1.RegisterDiscoveryServiceServer(s.grpc, &discoveryService{discovery: o.Discovery})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
