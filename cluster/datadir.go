@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -24,7 +25,7 @@ const (
 	snapshotsDir = "snapshots"
 )
 
-const formatTitle = "consentd data directory, format 1"
+const formatTitle = "consentd data directory, format 2"
 
 // dataDir is an open data directory. Nobody else has it open.
 type dataDir struct {
@@ -32,9 +33,10 @@ type dataDir struct {
 	path   string
 	lock   io.Closer
 	nodeID string
-	// member is false until the replica was bootstrapped. A first start that a crash cut short goes on where it was; a member whose log is
-	// empty has lost it, and must not vote under its old name.
-	member bool
+
+	mu    sync.Mutex // held while the bond is written
+	bond  bond
+	bound chan struct{} // closed once the replica belongs somewhere
 }
 
 // openDataDir opens or makes a data directory. An empty nodeID takes the one recorded, or a random one for a new directory.
@@ -47,7 +49,7 @@ func openDataDir(fs vfs.FS, path, nodeID string) (*dataDir, error) {
 		return nil, fmt.Errorf("%w: %s is locked (%w): stop the other consentd that runs on it, or choose another directory", ErrDataDir,
 			path, err)
 	}
-	d := &dataDir{fs: fs, path: path, lock: lock}
+	d := &dataDir{fs: fs, path: path, lock: lock, bond: bond{state: stateNew}, bound: make(chan struct{})}
 	if err := d.load(nodeID); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -76,7 +78,7 @@ func (d *dataDir) load(nodeID string) error {
 			nodeID = randomNodeID()
 		}
 		d.nodeID = nodeID
-		return d.save()
+		return d.save(d.bond)
 	default:
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
 	}
@@ -103,18 +105,52 @@ func (d *dataDir) claim() error {
 	return nil
 }
 
-// becomeMember records that the replica was bootstrapped.
-func (d *dataDir) becomeMember() error {
-	d.member = true
-	return d.save()
+// standing returns what the replica is bound to.
+func (d *dataDir) standing() bond {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bond
 }
 
-func (d *dataDir) save() error {
-	state := "new"
-	if d.member {
-		state = "member"
+// bind binds a new replica to a cluster, and returns once that is durable. A founder is named while the cluster isn't founded yet. Where
+// the replica is bound to the same already, there is nothing to do; where to another, an error says to which.
+func (d *dataDir) bind(clusterID, founder string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.bond.state == stateNew:
+		return d.change(bond{state: stateJoining, clusterID: clusterID, founder: founder})
+	case d.bond.clusterID == clusterID && (d.bond.state == stateMember || d.bond.founder == founder):
+		return nil
+	default:
+		return &boundError{d.nodeID, d.bond}
 	}
-	marker := fmt.Sprintf("%s\nnode: %s\nstate: %s\n", formatTitle, d.nodeID, state)
+}
+
+// becomeMember records, before it returns, that this replica is about to acknowledge something.
+func (d *dataDir) becomeMember() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.bond.state == stateMember {
+		return nil
+	}
+	return d.change(bond{state: stateMember, clusterID: d.bond.clusterID})
+}
+
+// change makes a bond durable, and only then known.
+func (d *dataDir) change(to bond) error {
+	if err := d.save(to); err != nil {
+		return err
+	}
+	if d.bond.state == stateNew {
+		close(d.bound)
+	}
+	d.bond = to
+	return nil
+}
+
+func (d *dataDir) save(b bond) error {
+	marker := fmt.Sprintf("%s\nnode: %s\n%s", formatTitle, d.nodeID, b.lines())
 	if err := writeDurably(d.fs, d.path, formatFile, []byte(marker)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
 	}
@@ -122,20 +158,22 @@ func (d *dataDir) save() error {
 }
 
 func (d *dataDir) parse(marker string) error {
-	lines := strings.Split(marker, "\n")
-	if lines[0] != formatTitle {
+	title, rest, _ := strings.Cut(marker, "\n")
+	if title != formatTitle {
 		return fmt.Errorf("%w: %s begins with %q, and this version of consentd knows %q: run the version that wrote it", ErrDataDir,
-			d.join(formatFile), lines[0], formatTitle)
+			d.join(formatFile), title, formatTitle)
 	}
-	if len(lines) == 4 && lines[3] == "" {
-		node, hasNode := strings.CutPrefix(lines[1], "node: ")
-		state, hasState := strings.CutPrefix(lines[2], "state: ")
-		if hasNode && hasState && node != "" && (state == "new" || state == "member") {
-			d.nodeID, d.member = node, state == "member"
-			return nil
-		}
+	node, lines, _ := strings.Cut(rest, "\n")
+	node, named := strings.CutPrefix(node, "node: ")
+	bond, ok := parseBond(lines)
+	if !named || !ok || !nodeIDs.MatchString(node) {
+		return fmt.Errorf("%w: %s is damaged: restore this replica from another one or from a backup", ErrDataDir, d.join(formatFile))
 	}
-	return fmt.Errorf("%w: %s is damaged: restore this replica from another one or from a backup", ErrDataDir, d.join(formatFile))
+	d.nodeID, d.bond = node, bond
+	if bond.state != stateNew {
+		close(d.bound)
+	}
+	return nil
 }
 
 func randomNodeID() string {

@@ -32,6 +32,8 @@ const (
 // It implements raft.LogStore, raft.MonotonicLogStore and raft.StableStore.
 type logStore struct {
 	onDamage func(error)
+	// acknowledge is called after each write, before it counts as written. It is set before Raft runs.
+	acknowledge func() error
 
 	mu          sync.RWMutex // held for reading while db is in use, for writing to close it and to move first and last
 	db          *pebble.DB   // nil once closed
@@ -233,7 +235,10 @@ func (s *logStore) commit(fill func(*pebble.Batch) error) error {
 	if err := fill(b); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	return errors.Join(b.Commit(pebble.Sync), b.Close())
+	if err := errors.Join(b.Commit(pebble.Sync), b.Close()); err != nil || s.acknowledge == nil {
+		return err
+	}
+	return s.acknowledge()
 }
 
 // get returns a copy of the value of a key.

@@ -2,19 +2,22 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/consentd/consentd/consent"
 	"github.com/consentd/consentd/store"
 	"github.com/hashicorp/raft"
 )
 
-// Node is a member of the cluster. Its methods may be called at the same time.
+// Node is a replica: a member of a cluster, or on its way into one. Its methods may be called at the same time.
 type Node struct {
 	options   Options
+	instance  [16]byte // tells this process from another one of the same name
 	failure   *failure
 	fresh     *freshness
 	dir       *dataDir
@@ -29,15 +32,16 @@ type Node struct {
 	writes    *proposer
 	peers     peers
 
+	started atomic.Bool
 	working sync.WaitGroup
 	closers []func() error // run by Close, the last one first
 	closing sync.Once
 	closed  error
 }
 
-// Open starts a node, and bootstraps a cluster of one in an empty directory. It returns when the node runs; Ready says when it may answer.
-// Errors about the directory are ErrDataDir, about the key ErrPseudonymKey.
-func Open(ctx context.Context, o Options) (*Node, error) {
+// New opens the data directory and reads the pseudonym key. The node can introduce itself and be bound to a cluster from now on; all else
+// needs Start. Errors about the directory are ErrDataDir, about the key ErrPseudonymKey. Close has to be called also without Start.
+func New(o Options) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("options: %w", err)
 	}
@@ -45,28 +49,28 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{options: o, peers: noPeers{}}
 	n.fresh = newFreshness(o.Now, o.MaxStaleness)
 	n.failure = newFailure(o.Logger, n.fresh.end)
-	if err := n.open(ctx); err != nil {
+	rand.Read(n.instance[:])
+	if err := n.openDisk(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
+	key, err := pseudonymKey(n.options.PseudonymKeyFile, n.dir.standing().state == stateNew && o.foundsAlone(), o.Logger)
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	n.door = store.NewPseudonymizer(key)
 	return n, nil
 }
 
-func (n *Node) open(ctx context.Context) error {
-	if err := n.openDisk(); err != nil {
-		return err
-	}
-	key, err := pseudonymKey(n.options.PseudonymKeyFile, !n.dir.member, n.options.Logger)
-	if err != nil {
-		return err
-	}
-	n.door = store.NewPseudonymizer(key)
+// Start runs a node. In a new data directory it founds a cluster, alone or with others, or waits for one to join; it returns when the node
+// runs, or when the context ends. Ready says when it may answer. After an error only Close may be called.
+func (n *Node) Start(ctx context.Context) error {
 	if err := n.openDatabases(); err != nil {
 		return err
 	}
-	if n.snapshots, err = openSnapshotStore(n.dir.fs, n.dir.join(snapshotsDir), n.store); err != nil {
+	if err := n.checkState(); err != nil {
 		return err
 	}
-	if err := n.checkState(); err != nil {
+	if err := n.form(ctx); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -76,6 +80,30 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.work()
+	n.started.Store(true)
+	if n.options.Wire == nil {
+		return nil
+	}
+	return n.options.Wire.identify(n.dir.standing().clusterID, n.dir.nodeID)
+}
+
+// Open is New and Start.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	n, err := New(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Start(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// running returns nil once Start has succeeded, and consent.ErrNotReady before.
+func (n *Node) running() error {
+	if !n.started.Load() {
+		return fmt.Errorf("%w: this replica is starting", consent.ErrNotReady)
+	}
 	return nil
 }
 
@@ -103,23 +131,16 @@ func (n *Node) openDatabases() (err error) {
 		return err
 	}
 	n.onClose(n.store.Close)
-	return nil
+	n.snapshots, err = openSnapshotStore(n.dir.fs, n.dir.join(snapshotsDir), n.store)
+	return err
 }
 
-// startRaft starts Raft and what it needs, after bootstrapping it in a new directory.
+// startRaft starts Raft and what it needs.
 func (n *Node) startRaft() error {
 	notices := make(chan bool, 16)
 	config := raftConfig(n.options, n.dir.nodeID, notices)
-	address, transport := raft.NewInmemTransport(raft.ServerAddress(n.dir.nodeID))
-	n.onClose(transport.Close)
-	if !n.dir.member {
-		if err := bootstrap(config, n.logs, n.snapshots, transport, address); err != nil {
-			return err
-		}
-		if err := n.dir.becomeMember(); err != nil {
-			return err
-		}
-	}
+	transport := n.openTransport()
+	n.logs.acknowledge = n.dir.becomeMember
 	var err error
 	n.raft, err = raft.NewRaft(config, &fsm{store: n.store, report: n.failure.report}, n.logs, n.logs, n.snapshots, transport)
 	if err != nil {
@@ -136,6 +157,21 @@ func (n *Node) startRaft() error {
 	}
 	n.fresh.index, n.fresh.applied = n.coveringIndex, n.store.WaitApplied
 	return nil
+}
+
+// openTransport opens the way to the other replicas.
+func (n *Node) openTransport() raft.Transport {
+	_, transport := raft.NewInmemTransport(n.address())
+	n.onClose(transport.Close)
+	return transport
+}
+
+// address returns where others reach this replica. One without a wire is reached by nobody, and has the address that its transport wants.
+func (n *Node) address() raft.ServerAddress {
+	if n.options.Wire == nil {
+		return raft.ServerAddress(n.dir.nodeID)
+	}
+	return raft.ServerAddress(n.options.Wire.Address())
 }
 
 // work starts the node's goroutines. Close ends them while Raft still runs, so that every write on its way gets its answer: once Raft is

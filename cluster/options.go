@@ -19,8 +19,24 @@ type Options struct {
 	// NodeID names this replica for all time: up to 64 letters, digits, dots, hyphens and underscores. Empty takes the one in DataDir, or
 	// makes one up for a new DataDir.
 	NodeID string
-	// PseudonymKeyFile is DataDir/pseudonym.key unless set. The first start of a new cluster makes it if it is missing.
+	// PseudonymKeyFile is DataDir/pseudonym.key unless set. The first start of a cluster of one makes it if it is missing.
 	PseudonymKeyFile string
+	// Wire carries what replicas say to each other. Without it, this is a cluster of one. The node doesn't close it.
+	Wire *Wire
+	// Peers asks the other replicas. It is needed with Wire.
+	Peers Peers
+	// BootstrapExpect is how many new replicas found a cluster together: this one alone for 0 and 1. It matters as long as the replica
+	// belongs to no cluster, as do Join and Learner.
+	BootstrapExpect int
+	// Join are addresses of the API of replicas, among which this one's may be. A new replica founds a cluster with those that are new, if
+	// BootstrapExpect says so, and otherwise waits for one that belongs to a cluster and joins that.
+	Join []string
+	// Learner keeps the replica from voting. It founds nothing.
+	Learner bool
+	// Listen are the addresses of its own API, to tell others.
+	Listen []string
+	// Version is that of the program, to tell others.
+	Version string
 	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW. 2 s unless
 	// set, and at least 1 s, because an election must fit into it.
 	MaxStaleness time.Duration

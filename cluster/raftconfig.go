@@ -31,22 +31,6 @@ func raftConfig(o Options, nodeID string, notices chan<- bool) *raft.Config {
 	return c
 }
 
-// bootstrap makes the cluster of one that this replica begins as. It may follow an attempt that a crash cut short.
-func bootstrap(config *raft.Config, logs *logStore, snapshots raft.SnapshotStore, transport raft.Transport, address raft.ServerAddress) error {
-	if logs.last != 0 {
-		return nil // it came as far as the log's first entry, which is the last thing that Raft writes
-	}
-	// Raft writes the term before that entry, and refuses to bootstrap where there is a term.
-	if err := logs.SetUint64(currentTermKey, 0); err != nil {
-		return err
-	}
-	alone := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: address}}}
-	if err := raft.BootstrapCluster(config, logs, logs, snapshots, transport, alone); err != nil {
-		return fmt.Errorf("bootstrapping a cluster of one: %w", err)
-	}
-	return nil
-}
-
 // currentTermKey is where Raft keeps its term in the stable store, before it acts on it.
 var currentTermKey = []byte("CurrentTerm")
 
@@ -85,7 +69,7 @@ func (n *Node) checkState() error {
 // checkLog makes sure that a member has the log, the term and the vote that it had. Raft itself would begin again at term 0 behind a
 // snapshot: it would vote a second time in terms in which it has voted, and lack what it has acknowledged since the snapshot.
 func (n *Node) checkLog(snapshot *snapshotInfo) error {
-	if !n.dir.member {
+	if n.dir.standing().state != stateMember {
 		return nil
 	}
 	term, err := n.term()

@@ -436,7 +436,9 @@ type ReportResponse struct {
 	// It answers checks.
 	Ready bool `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`
 	// The API's addresses, as --listen has them.
-	Listen        []string `protobuf:"bytes,8,rep,name=listen,proto3" json:"listen,omitempty"`
+	Listen []string `protobuf:"bytes,8,rep,name=listen,proto3" json:"listen,omitempty"`
+	// Of the process, as in its introduction.
+	Instance      []byte `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -527,6 +529,13 @@ func (x *ReportResponse) GetListen() []string {
 	return nil
 }
 
+func (x *ReportResponse) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
 type ChangeMembershipRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Change MembershipChange       `protobuf:"varint,1,opt,name=change,proto3,enum=peer.v1.MembershipChange" json:"change,omitempty"`
@@ -535,7 +544,13 @@ type ChangeMembershipRequest struct {
 	// Of ADD: the address of the peers' port.
 	Address string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
 	// Of ADD: stay a learner.
-	Learner       bool `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
+	Learner bool `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
+	// Of ADD: the replica holds the id of this cluster on its disk, so it is the
+	// member that it says it is, or was promised to be one. Without it, a voter of
+	// that id has lost its disk, and must not vote under that name again.
+	Bound bool `protobuf:"varint,5,opt,name=bound,proto3" json:"bound,omitempty"`
+	// Of ADD: which process asks, to tell it from another one of the same name.
+	Instance      []byte `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,6 +611,20 @@ func (x *ChangeMembershipRequest) GetLearner() bool {
 		return x.Learner
 	}
 	return false
+}
+
+func (x *ChangeMembershipRequest) GetBound() bool {
+	if x != nil {
+		return x.Bound
+	}
+	return false
+}
+
+func (x *ChangeMembershipRequest) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
 }
 
 type ChangeMembershipResponse struct {
@@ -680,8 +709,13 @@ type IntroduceResponse struct {
 	ClusterId       string `protobuf:"bytes,4,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
 	BootstrapExpect uint32 `protobuf:"varint,5,opt,name=bootstrap_expect,json=bootstrapExpect,proto3" json:"bootstrap_expect,omitempty"`
 	Version         string `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Who founds the cluster that it is bound to, if it takes part in that.
+	FounderId string `protobuf:"bytes,7,opt,name=founder_id,json=founderId,proto3" json:"founder_id,omitempty"`
+	// Made up by each process, so that a replica knows itself from another one of
+	// the same name.
+	Instance      []byte `protobuf:"bytes,8,opt,name=instance,proto3" json:"instance,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IntroduceResponse) Reset() {
@@ -754,6 +788,20 @@ func (x *IntroduceResponse) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *IntroduceResponse) GetFounderId() string {
+	if x != nil {
+		return x.FounderId
+	}
+	return ""
+}
+
+func (x *IntroduceResponse) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
 }
 
 type PromiseRequest struct {
@@ -860,7 +908,11 @@ type EnrolRequest struct {
 	Address  string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
 	KeyCheck []byte                 `protobuf:"bytes,3,opt,name=key_check,json=keyCheck,proto3" json:"key_check,omitempty"`
 	// It stays a learner.
-	Learner       bool `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
+	Learner bool `protobuf:"varint,4,opt,name=learner,proto3" json:"learner,omitempty"`
+	// What it is bound to already. Empty while NEW.
+	ClusterId string `protobuf:"bytes,5,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
+	// Of the process, as in its introduction.
+	Instance      []byte `protobuf:"bytes,6,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -923,6 +975,20 @@ func (x *EnrolRequest) GetLearner() bool {
 	return false
 }
 
+func (x *EnrolRequest) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *EnrolRequest) GetInstance() []byte {
+	if x != nil {
+		return x.Instance
+	}
+	return nil
+}
+
 type EnrolResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ClusterId     string                 `protobuf:"bytes,1,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"`
@@ -982,7 +1048,7 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\acommand\x18\x01 \x01(\fR\acommand\"+\n" +
 	"\x0fProposeResponse\x12\x18\n" +
 	"\aoutcome\x18\x01 \x01(\fR\aoutcome\"\x0f\n" +
-	"\rReportRequest\"\xea\x01\n" +
+	"\rReportRequest\"\x86\x02\n" +
 	"\x0eReportResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1d\n" +
 	"\n" +
@@ -992,14 +1058,17 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\x0flast_contact_ms\x18\x05 \x01(\x03R\rlastContactMs\x12\x18\n" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
 	"\x05ready\x18\a \x01(\bR\x05ready\x12\x16\n" +
-	"\x06listen\x18\b \x03(\tR\x06listen\"\x99\x01\n" +
+	"\x06listen\x18\b \x03(\tR\x06listen\x12\x1a\n" +
+	"\binstance\x18\t \x01(\fR\binstance\"\xcb\x01\n" +
 	"\x17ChangeMembershipRequest\x121\n" +
 	"\x06change\x18\x01 \x01(\x0e2\x19.peer.v1.MembershipChangeR\x06change\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x18\n" +
 	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
-	"\alearner\x18\x04 \x01(\bR\alearner\"\x1a\n" +
+	"\alearner\x18\x04 \x01(\bR\alearner\x12\x14\n" +
+	"\x05bound\x18\x05 \x01(\bR\x05bound\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\fR\binstance\"\x1a\n" +
 	"\x18ChangeMembershipResponse\"\x12\n" +
-	"\x10IntroduceRequest\"\xd4\x01\n" +
+	"\x10IntroduceRequest\"\x8f\x02\n" +
 	"\x11IntroduceResponse\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12(\n" +
@@ -1007,19 +1076,25 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\x04 \x01(\tR\tclusterId\x12)\n" +
 	"\x10bootstrap_expect\x18\x05 \x01(\rR\x0fbootstrapExpect\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"k\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"founder_id\x18\a \x01(\tR\tfounderId\x12\x1a\n" +
+	"\binstance\x18\b \x01(\fR\binstance\"k\n" +
 	"\x0ePromiseRequest\x12\x1d\n" +
 	"\n" +
 	"founder_id\x18\x01 \x01(\tR\tfounderId\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12\x1b\n" +
 	"\tkey_check\x18\x03 \x01(\fR\bkeyCheck\"\x11\n" +
-	"\x0fPromiseResponse\"x\n" +
+	"\x0fPromiseResponse\"\xb3\x01\n" +
 	"\fEnrolRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1b\n" +
 	"\tkey_check\x18\x03 \x01(\fR\bkeyCheck\x12\x18\n" +
-	"\alearner\x18\x04 \x01(\bR\alearner\".\n" +
+	"\alearner\x18\x04 \x01(\bR\alearner\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\x05 \x01(\tR\tclusterId\x12\x1a\n" +
+	"\binstance\x18\x06 \x01(\fR\binstance\".\n" +
 	"\rEnrolResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId*\xcb\x01\n" +
