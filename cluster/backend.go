@@ -91,9 +91,10 @@ func (n *Node) stillLeads(lead *leadership) error {
 	return nil
 }
 
-// Record returns what is recorded of a subject. It is at least as new as every View loaded before.
+// Record returns what is recorded of a subject. It is at least as new as every View loaded before, and its numbers mean what the tenant says:
+// where a backup was restored since the tenant was loaded, it is consent.ErrNotReady.
 func (n *Node) Record(_ context.Context, t *consent.Tenant, subject string, buf *consent.Buffer) (consent.Record, error) {
-	return n.store.Record(n.door.Of(t.Name, subject), buf), nil
+	return n.store.RecordOf(t, n.door.Of(t.Name, subject), buf)
 }
 
 // Write returns what a write came to once a majority has it on disk. consent.ErrNotWritten means that it has certainly not happened,
@@ -135,7 +136,7 @@ func (n *Node) History(_ context.Context, t *consent.Tenant, subject string, pag
 
 // EachRecord calls f for every record of a tenant, until f returns an error or the context ends, and returns that error.
 func (n *Node) EachRecord(ctx context.Context, t *consent.Tenant, f func(consent.Record) error) error {
-	return n.store.EachRecord(t.Number, func(r consent.Record) error {
+	return n.store.EachRecord(t, func(r consent.Record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -95,7 +95,7 @@ func restore(s *store.Store, stream io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Restore(stream, store.RestoreOptions{}); err != nil {
+	if err := s.Restore(stream); err != nil {
 		return err
 	}
 	if applied := s.Applied(); applied != covers {

@@ -15,6 +15,7 @@ type Tenant struct {
 	Number uint32  // stands for the tenant in its subjects' records
 	Names  *Names  // of permissions, purposes and channels in those records
 	Policy *Policy // the newest; nil before the first is put
+	Epoch  uint64  // of the state; in one of another epoch the numbers mean something else
 }
 
 // Head is one published moment of the replicated state. Records read after a Head was loaded are at least as new as its revision. It

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,11 @@ type Result struct {
 // entry is the work on one entry. Everything it will change is collected here first, and nothing of it shows before all of it is in the
 // ledger's batch, the batch committed, and the records published.
 type entry struct {
+	store   *Store
 	state   *state
+	known   map[string]*consent.Tenant // before the entry
+	from    pebble.Reader              // the ledger as it was before the entry
+	pinned  bool                       // the records are to be read from there too
 	index   uint64
 	stamp   consent.Time
 	ordinal uint32 // of the next event
@@ -37,6 +42,7 @@ type entry struct {
 	subjects   map[Key]*subject
 	nextDue    consent.Time
 	learners   learners
+	restored   *state // takes the place of all else that the entry changes
 
 	batch      *pebble.Batch
 	key, value []byte // space for one at a time
@@ -49,6 +55,8 @@ type entry struct {
 func newEntry(st *state, index uint64, stamp consent.Time, commands int) *entry {
 	e := &entry{
 		state: st, index: index, stamp: stamp, meta: st.meta, nextDue: st.nextDue,
+		known:      st.tenants(),
+		from:       st.ledger.db,
 		learners:   st.settings.Load().learners,
 		tenants:    map[string]*consent.Tenant{},
 		nextTenant: uint32(len(st.tenants()) + 1),
@@ -78,6 +86,9 @@ func (e *entry) revision() consent.Revision {
 // refuse returns the result of a command that changes nothing.
 func (e *entry) refuse(err error) Result { return Result{Err: err} }
 
+// restoring reports whether the state is about to be replaced, so that nothing else may change it.
+func (e *entry) restoring() bool { return e.state.restoring != nil }
+
 // run executes one command.
 func (e *entry) run(c *decodedCommand) Result {
 	switch {
@@ -85,6 +96,10 @@ func (e *entry) run(c *decodedCommand) Result {
 		return e.applyWrite(c.Write, c.payload)
 	case c.Policy != nil:
 		return e.applyPolicy(c.Policy, c.payload)
+	case c.Restore != nil:
+		return e.applyRestore(c.Restore)
+	case c.TermStart == nil && e.restoring():
+		return e.refuse(ErrRestoring)
 	case c.Member != nil:
 		return e.applyMember(c.Member)
 	default:
@@ -166,11 +181,27 @@ func (e *entry) subject(key Key) *subject {
 		return s
 	}
 	from := len(e.words)
-	e.words = append(e.words, e.state.memory.get(key, &e.buffer)...)
+	e.words = append(e.words, e.current(key)...)
 	record := consent.Record(e.words[from:len(e.words):len(e.words)])
 	s := &subject{before: record, record: record}
 	e.subjects[key] = s
 	return s
+}
+
+// current returns the words of a subject's record before the entry. They are valid until the next call.
+func (e *entry) current(key Key) []uint64 {
+	if !e.pinned {
+		return e.state.memory.get(key, &e.buffer)
+	}
+	e.key = recordKey(e.key[:0], key)
+	value, err := get(e.from, e.key)
+	if err != nil || value == nil {
+		e.fail(err)
+		return nil
+	}
+	words, err := decodeRecordValue(nil, e.key, value)
+	e.fail(err)
+	return words
 }
 
 // commit writes all that the entry changed to the ledger, as one batch.
@@ -235,44 +266,93 @@ func (s *Store) apply(index uint64, text []byte) ([]Result, error) {
 		return nil, fmt.Errorf("%w: its stamp %d lies beyond the year 2248: set the leader's clock", ErrEntry, stamp)
 	}
 	e := newEntry(st, index, stamp, len(commands))
-	e.batch = st.ledger.db.NewBatch()
+	e.store, e.batch = s, st.ledger.db.NewBatch()
 	defer func() { _ = e.batch.Close() }() // it has no error to return once it is committed or given up
-	e.removeDue()
+	results := e.execute(commands)
+	return results, e.finish()
+}
+
+// execute returns the results of commands. Steps of a restore come first, because nothing may change beside one, not even in its entry.
+func (e *entry) execute(commands []decodedCommand) []Result {
 	results := make([]Result, len(commands))
+	e.expireRestore()
 	for i := range commands {
-		results[i] = e.run(&commands[i])
+		if commands[i].Restore != nil {
+			results[i] = e.run(&commands[i])
+		}
 	}
-	if err := e.commit(); err != nil {
-		return nil, err
+	if !e.restoring() {
+		e.removeDue()
+	}
+	for i := range commands {
+		if commands[i].Restore == nil {
+			results[i] = e.run(&commands[i])
+		}
+	}
+	return results
+}
+
+// finish makes what the entry changed part of the state.
+func (e *entry) finish() error {
+	switch {
+	case e.err != nil:
+		return e.err
+	case e.restored != nil:
+		return e.replace()
+	case e.restoring(): // the ledger stays where it is
+		e.meta.applied, e.meta.horizon = e.state.meta.applied, e.state.meta.horizon
+	default:
+		if err := e.commit(); err != nil {
+			return err
+		}
 	}
 	e.publish()
-	return results, nil
+	return nil
 }
 
 // Advance notes that the log has passed an index without a command for the store. It becomes durable with the next Sync or entry.
 func (s *Store) Advance(index uint64) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	if index > s.applied.get() {
-		s.state.Load().meta.applied = index
-		s.applied.set(index)
+	if index <= s.applied.get() {
+		return
 	}
+	if st := s.state.Load(); st.restoring == nil {
+		st.meta.applied = index
+	}
+	s.applied.set(index)
 }
 
 // Preview returns what a write stamped with a time would come to, and writes nothing. The time is taken to be later than all stamps so
-// far, and the request id isn't looked at.
-func (s *Store) Preview(w WriteCommand, stamp consent.Time) (Result, error) {
+// far, and the request id isn't looked at. Entries are applied meanwhile: it looks at the state as it was when it began.
+func (s *Store) Preview(w WriteCommand, stamp consent.Time) (r Result, err error) {
+	e, now, err := s.pin(stamp)
+	if err != nil {
+		return Result{}, err
+	}
+	defer func() { err = errors.Join(err, e.unpin()) }()
+	w.Events = slices.Clone(w.Events) // their times are the caller's to keep
+	effects, refused := e.write(&w)
+	if e.err != nil || refused != nil {
+		return Result{Err: refused}, e.err
+	}
+	return Result{Revision: now.Revision, Stamp: e.stamp, Effects: effects}, nil
+}
+
+// pin returns the work on an entry that is never committed, and the head that it follows. The caller has to unpin it.
+func (s *Store) pin(stamp consent.Time) (e *entry, now *consent.Head, err error) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
-	if s.closed.Load() {
-		return Result{}, ErrClosed
+	st, err := s.acquire()
+	if err != nil {
+		return nil, nil, err
 	}
-	st := s.state.Load()
-	e := newEntry(st, st.meta.applied+1, max(stamp, st.meta.stamp+1), 1)
-	w.Events = slices.Clone(w.Events) // their times are the caller's to keep
-	effects, err := e.write(&w)
-	if e.err != nil || err != nil {
-		return Result{Err: err}, e.err
-	}
-	return Result{Revision: st.head.Load().Revision, Stamp: e.stamp, Effects: effects}, nil
+	e = newEntry(st, s.applied.get()+1, max(stamp, st.meta.stamp+1), 1)
+	e.from, e.pinned = st.ledger.db.NewSnapshot(), true
+	return e, st.head.Load(), nil
+}
+
+func (e *entry) unpin() error {
+	defer e.state.ledger.release()
+	return e.from.Close()
 }

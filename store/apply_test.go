@@ -194,7 +194,7 @@ func TestEachRecordIsATenants(t *testing.T) {
 	number := f.store.Head().Tenants["1"].Number
 	seen := 0
 	enough := errors.New("enough")
-	err := f.store.EachRecord(number, func(r consent.Record) error {
+	err := f.store.EachRecord(&consent.Tenant{Number: number}, func(r consent.Record) error {
 		if r.Tenant() != number {
 			t.Errorf("a record of tenant %d", r.Tenant())
 		}

@@ -17,6 +17,7 @@ type Command struct {
 	Policy    *PolicyCommand
 	TermStart *TermStart
 	Member    *MemberCommand
+	Restore   *RestoreCommand
 }
 
 // WriteCommand writes events of one tenant, all or none.
@@ -71,6 +72,7 @@ const (
 	kindPolicy    = 2
 	kindTermStart = 3
 	kindMember    = 4
+	kindRestore   = 5
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -105,8 +107,24 @@ func appendCommand(dst []byte, c *Command) []byte {
 	case c.Member != nil:
 		dst = append(dst, kindMember, boolByte(c.Member.StaysLearner), boolByte(c.Member.Removed))
 		return append(dst, c.Member.ID...)
+	case c.Restore != nil:
+		return appendRestore(append(dst, kindRestore), c.Restore)
 	}
 	panic("store: a command without content")
+}
+
+func appendRestore(dst []byte, c *RestoreCommand) []byte {
+	dst = append(dst, byte(c.Step), boolByte(c.Replace))
+	dst = binary.LittleEndian.AppendUint64(dst, c.Epoch)
+	dst = binary.LittleEndian.AppendUint64(dst, c.Offset)
+	return append(append(dst, c.Sum[:]...), c.Piece...)
+}
+
+func decodeRestore(in *input) *RestoreCommand {
+	c := &RestoreCommand{Step: in.step(), Replace: in.bool(), Epoch: in.uint64(), Offset: in.uint64()}
+	copy(c.Sum[:], in.take(uint64(len(c.Sum))))
+	c.Piece, in.rest = in.rest, nil
+	return c
 }
 
 func appendWrite(dst []byte, w *WriteCommand) []byte {
@@ -176,6 +194,8 @@ func decodeCommand(text []byte) (decodedCommand, error) {
 	case kind[0] == kindMember:
 		c.Member = &MemberCommand{StaysLearner: in.bool(), Removed: in.bool(), ID: string(in.rest)}
 		in.rest = nil
+	case kind[0] == kindRestore:
+		c.Restore = decodeRestore(&in)
 	default:
 		return c, fmt.Errorf("kind %d is unknown: upgrade", kind[0])
 	}
@@ -255,6 +275,17 @@ func (in *input) bool() bool {
 		in.fail(fmt.Errorf("%d is neither yes nor no", b[0]))
 	}
 	return len(b) == 1 && b[0] == 1
+}
+
+func (in *input) step() RestoreStep {
+	step := in.take(1)
+	if len(step) == 1 && RestoreStep(step[0]) >= restoreSteps {
+		in.fail(fmt.Errorf("step %d of a restore is unknown: upgrade", step[0]))
+	}
+	if len(step) == 0 {
+		return 0
+	}
+	return RestoreStep(step[0])
 }
 
 func (in *input) array() (a [16]byte) {

@@ -77,7 +77,7 @@ func TestPowerLossWhileRestoring(t *testing.T) {
 	stream := &crashingReader{text: snapshotOf(t, from.store), crash: func() {
 		crashes = append(crashes, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random}))
 	}}
-	if err := f.store.Restore(stream, RestoreOptions{}); err != nil {
+	if err := f.store.Restore(stream); err != nil {
 		t.Fatal(err)
 	}
 	for i, crash := range crashes {

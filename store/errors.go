@@ -1,6 +1,11 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/consentd/consentd/consent"
+)
 
 var (
 	// ErrClosed is returned by what is called after Close.
@@ -13,6 +18,14 @@ var (
 	ErrFormat = errors.New("another version of consentd wrote it: run that one")
 	// ErrSnapshot is returned by Restore for a stream that isn't a whole, unaltered snapshot. What was there before stays.
 	ErrSnapshot = errors.New("the snapshot is damaged or cut short: take another one")
+	// ErrNotEmpty is the result of the first step of a restore that isn't to replace anything.
+	ErrNotEmpty = fmt.Errorf("%w: the cluster holds tenants already: say --replace to have the backup take their place", consent.ErrBackup)
+	// ErrRestoring is the result of what would change a state that is about to be replaced.
+	ErrRestoring = fmt.Errorf("%w: a backup is being restored", consent.ErrNotWritten)
+	// ErrRestoreEnded is the result of a step of a restore that isn't on its way any more.
+	ErrRestoreEnded = fmt.Errorf("%w: the restore was interrupted, and has changed nothing: restore again", consent.ErrBackup)
+	// ErrRestored is returned for records asked for by a tenant from before a backup was restored, whose numbers mean something else.
+	ErrRestored = fmt.Errorf("%w: a backup was restored meanwhile", consent.ErrNotReady)
 	// ErrPseudonymKey is the result of a term start whose check value is that of another pseudonym key.
 	ErrPseudonymKey = errors.New("the pseudonym key isn't the cluster's: copy the key file from a replica that runs")
 	// ErrTooManyTenants is the result of a command for one more tenant than records can tell apart.

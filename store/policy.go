@@ -101,7 +101,7 @@ func (e *entry) policy(ref policyRef) (consent.PolicyVersion, error) {
 	if p, found := e.policies[ref]; found {
 		return p, nil
 	}
-	p, err := readPolicy(e.state.ledger.db, ref, e.meta.epoch)
+	p, err := readPolicy(e.from, ref, e.meta.epoch)
 	e.fail(err)
 	return p, err
 }
@@ -118,10 +118,13 @@ func (e *entry) policyResult(t consent.Tenant, o outcome) Result {
 // writePolicies writes the versions that the entry added to the batch.
 func (e *entry) writePolicies() {
 	for ref, p := range e.policies {
-		value := binary.AppendUvarint([]byte{valueFormat}, uint64(p.PutAt))
-		value = binary.AppendUvarint(value, p.Revision.Index)
-		e.set(policyKey(ref.tenant, ref.version), append(value, p.Document...))
+		e.set(policyKey(ref.tenant, ref.version), appendPolicy(nil, &p))
 	}
+}
+
+func appendPolicy(dst []byte, p *consent.PolicyVersion) []byte {
+	dst = binary.AppendUvarint(append(dst, valueFormat), uint64(p.PutAt))
+	return append(binary.AppendUvarint(dst, p.Revision.Index), p.Document...)
 }
 
 // readPolicy returns a version, or ErrUnknownVersion.

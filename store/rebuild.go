@@ -56,7 +56,7 @@ func (st *state) rebuild(log *slog.Logger) error {
 	if st.requests, err = readRequests(db, st.meta.horizon); err != nil {
 		return err
 	}
-	tenants, err := readTenants(db)
+	tenants, err := readTenants(db, st.meta.epoch)
 	if err != nil {
 		return err
 	}

@@ -167,7 +167,7 @@ func (e *entry) repeated(id consent.RequestID, payload payloadHash) (first outco
 
 func (e *entry) readOutcome(id consent.RequestID) outcome {
 	e.key = requestKey(e.key[:0], id)
-	value, err := get(e.state.ledger.db, e.key)
+	value, err := get(e.from, e.key)
 	if err != nil {
 		e.fail(err)
 		return outcome{}

@@ -2,12 +2,10 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -18,39 +16,26 @@ const (
 	restoreBatch  = 4 << 20 // bytes
 )
 
-// RestoreOptions say what of a restored state is another than in the snapshot. The zero options change nothing.
-type RestoreOptions struct {
-	Index uint64 // not zero: the index that the state stands at
-	Epoch uint64 // not zero: its epoch
-}
-
 // Restore replaces the state by that of a snapshot. It is built aside and verified whole, on disk and in memory, before anything of the
 // old state is touched: until then an error leaves all as it was, and ErrSnapshot says that the stream is to blame. Readers go on with
 // the old state until the new one takes its place at once. For as long there are two in memory and on disk.
-func (s *Store) Restore(r io.Reader, o RestoreOptions) error {
+func (s *Store) Restore(r io.Reader) error {
 	s.applying.Lock()
 	defer s.applying.Unlock()
 	if s.closed.Load() {
 		return ErrClosed
 	}
+	s.state.Load().endRestoring()
 	number := s.place.number + 1
-	st, err := s.build(s.place.dirOf(number), r, o)
+	st, err := s.build(s.place.dirOf(number), r, nil)
 	if err != nil {
 		return err
 	}
-	if err := s.place.moveTo(number); err != nil {
-		// Which of the two the next start opens isn't known, so neither may go on.
-		s.fail(fmt.Errorf("naming the restored ledger: %w", err))
-		return err
-	}
-	s.install(st)
-	// The old memory is unmapped when the collector finds that no reader is in it any more. It is too large to wait for that.
-	runtime.GC()
-	return nil
+	return s.moveTo(number, st)
 }
 
-// build makes a state in a new directory, which is gone again if that fails.
-func (s *Store) build(dir string, r io.Reader, o RestoreOptions) (st *state, err error) {
+// build makes a state in a new directory, which is gone again if that fails. With a rebase, it is one of this cluster's.
+func (s *Store) build(dir string, r io.Reader, to *rebase) (st *state, err error) {
 	if err := s.options.FS.RemoveAll(dir); err != nil {
 		return nil, err
 	}
@@ -59,7 +44,7 @@ func (s *Store) build(dir string, r io.Reader, o RestoreOptions) (st *state, err
 			err = errors.Join(err, s.options.FS.RemoveAll(dir))
 		}
 	}()
-	if err := s.receive(dir, r, o); err != nil {
+	if err := s.receive(dir, r, to); err != nil {
 		return nil, err
 	}
 	return s.openState(dir)
@@ -67,7 +52,7 @@ func (s *Store) build(dir string, r io.Reader, o RestoreOptions) (st *state, err
 
 // receive writes a stream to a new ledger, and closes it once all of it is durable. What is read from it after that has passed Pebble's
 // checksums.
-func (s *Store) receive(dir string, r io.Reader, o RestoreOptions) (err error) {
+func (s *Store) receive(dir string, r io.Reader, to *rebase) (err error) {
 	l, err := openLedger(s.options.FS, dir, s.options.Logger, s.fail)
 	if err != nil {
 		return err
@@ -78,43 +63,57 @@ func (s *Store) receive(dir string, r io.Reader, o RestoreOptions) (err error) {
 			err = l.closed
 		}
 	}()
-	in := newSnapshotReader(r)
-	if err := readSnapshot(in, l.db); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	if err := o.writeTo(l.db); err != nil {
+	if err := load(r, l.db, to); err != nil {
 		return err
 	}
 	return l.db.Flush()
 }
 
-// writeTo changes what the options say in a ledger.
-func (o RestoreOptions) writeTo(db *pebble.DB) error {
-	value, err := get(db, []byte{prefixMeta})
-	if err != nil {
+// load writes all pairs of a stream to a database.
+func load(r io.Reader, db *pebble.DB, to *rebase) error {
+	batch := db.NewBatch()
+	err := readSnapshot(r, func(key, value []byte) (err error) {
+		if to != nil {
+			err = to.set(batch, key, value)
+		} else {
+			err = batch.Set(key, value, nil)
+		}
+		if err == nil && batch.Len() >= restoreBatch {
+			batch, err = commitAndGoOn(batch, db)
+		}
 		return err
+	})
+	if err == nil {
+		err = batch.Commit(pebble.NoSync)
 	}
-	m, err := decodeMeta(value)
-	if err != nil {
-		return err
-	}
-	m.applied, m.epoch = cmp.Or(o.Index, m.applied), cmp.Or(o.Epoch, m.epoch)
-	return db.Set([]byte{prefixMeta}, m.encode(), pebble.NoSync)
+	return errors.Join(err, batch.Close())
 }
 
-// readSnapshot writes all pairs to the database and compares their number and the checksum of all.
-func readSnapshot(in *snapshotReader, to *pebble.DB) error {
+// readSnapshot calls f for all pairs of a stream, and compares their number and the checksum of all. What is wrong with the stream is
+// ErrSnapshot. Key and value are valid only during the call.
+func readSnapshot(r io.Reader, f func(key, value []byte) error) error {
+	err := readStream(newSnapshotReader(r), f)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSnapshot, err)
+	}
+	return nil
+}
+
+func readStream(in *snapshotReader, f func(key, value []byte) error) error {
 	magic := make([]byte, len(snapshotMagic))
 	if err := in.read(magic); err != nil {
 		return err
 	}
+	if string(magic) != snapshotMagic && bytes.HasPrefix(magic, []byte(snapshotTitle)) {
+		return ErrFormat
+	}
 	if string(magic) != snapshotMagic {
 		return fmt.Errorf("it begins with %q, not with %q", magic, snapshotMagic)
 	}
-	pairs, err := readPairs(in, to)
+	pairs, err := readPairs(in, f)
 	if err != nil {
 		return err
 	}
@@ -129,16 +128,14 @@ func readSnapshot(in *snapshotReader, to *pebble.DB) error {
 }
 
 // readPairs returns how many there were before the empty key that ends them.
-func readPairs(in *snapshotReader, to *pebble.DB) (pairs uint64, err error) {
-	batch := to.NewBatch()
-	defer func() { _ = batch.Close() }() // it has no error to return once it is committed or given up
+func readPairs(in *snapshotReader, f func(key, value []byte) error) (pairs uint64, err error) {
 	var key, value, before []byte
 	for {
 		if key, err = in.readBytes(key, maxKeyBytes); err != nil {
 			return pairs, err
 		}
 		if len(key) == 0 {
-			return pairs, batch.Commit(pebble.NoSync)
+			return pairs, nil
 		}
 		if bytes.Compare(before, key) >= 0 {
 			return pairs, fmt.Errorf("key %x follows %x", key, before)
@@ -147,15 +144,10 @@ func readPairs(in *snapshotReader, to *pebble.DB) (pairs uint64, err error) {
 		if value, err = in.readBytes(value, maxValueBytes); err != nil {
 			return pairs, err
 		}
-		if err := batch.Set(key, value, nil); err != nil {
+		if err := f(key, value); err != nil {
 			return pairs, err
 		}
 		pairs++
-		if batch.Len() >= restoreBatch {
-			if batch, err = commitAndGoOn(batch, to); err != nil {
-				return pairs, err
-			}
-		}
 	}
 }
 

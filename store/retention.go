@@ -22,7 +22,7 @@ func (e *entry) removeDue() {
 	}
 	removed := 0
 	e.nextDue = never
-	e.fail(eachWith(e.state.ledger.db, []byte{prefixDue}, func(key, _ []byte) error {
+	e.fail(eachWith(e.from, []byte{prefixDue}, func(key, _ []byte) error {
 		due, event, err := splitDue(key)
 		if err != nil {
 			return err

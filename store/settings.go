@@ -57,6 +57,9 @@ func (s *Store) Learners() []string {
 	return slices.Sorted(maps.Keys(s.state.Load().settings.Load().learners))
 }
 
+// NextDue returns when the next evidence that an erasure left is to be removed, which an entry stamped then or later does. It takes no lock.
+func (s *Store) NextDue() consent.Time { return s.state.Load().settings.Load().nextDue }
+
 // applyMember changes what is wished of a member.
 func (e *entry) applyMember(c *MemberCommand) Result {
 	_, before := e.learners[c.ID]

@@ -66,7 +66,7 @@ func TestLearners(t *testing.T) {
 	}
 	check("taken back", s, "c")
 	other := openStore(t, Options{})
-	if err := other.Restore(bytes.NewReader(snapshotOf(t, s)), RestoreOptions{}); err != nil {
+	if err := other.Restore(bytes.NewReader(snapshotOf(t, s))); err != nil {
 		t.Fatal(err)
 	}
 	check("restored", other, "c")
@@ -77,7 +77,9 @@ func TestLearners(t *testing.T) {
 func TestLearnersAreBounded(t *testing.T) {
 	s := openStore(t, Options{})
 	f := newFeeder(t, s)
-	wish := func(id string, stays bool) Command { return Command{Member: &MemberCommand{ID: id, StaysLearner: stays}} }
+	wish := func(id string, stays bool) Command {
+		return Command{Member: &MemberCommand{ID: id, StaysLearner: stays}}
+	}
 	var commands []Command
 	for i := range maxLearners {
 		commands = append(commands, wish(fmt.Sprint(i), true))

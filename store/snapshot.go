@@ -17,7 +17,8 @@ import (
 //
 // and a pair is key and value, each preceded by its length as a varint; no key is empty. Keys ascend. The magic ends with the version.
 const (
-	snapshotMagic = "consentd snapshot 2\n"
+	snapshotTitle = "consentd snapshot "
+	snapshotMagic = snapshotTitle + "2\n"
 	snapshotSpace = 256 << 10 // bytes written or read at once
 )
 

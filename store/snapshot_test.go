@@ -34,7 +34,7 @@ func snapshotOf(tb testing.TB, s *Store) []byte {
 // restore replaces the state of one store by that of another.
 func restore(tb testing.TB, to, from *Store) {
 	tb.Helper()
-	if err := to.Restore(bytes.NewReader(snapshotOf(tb, from)), RestoreOptions{}); err != nil {
+	if err := to.Restore(bytes.NewReader(snapshotOf(tb, from))); err != nil {
 		tb.Fatal(err)
 	}
 }
@@ -126,7 +126,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 	before := stateHash(t, f.store)
 	refuse := func(what string, stream []byte) {
 		t.Helper()
-		if err := f.store.Restore(bytes.NewReader(stream), RestoreOptions{}); !errors.Is(err, ErrSnapshot) {
+		if err := f.store.Restore(bytes.NewReader(stream)); !errors.Is(err, ErrSnapshot) {
 			t.Fatalf("%s: %v, want ErrSnapshot", what, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestRestoreWhileReading(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 5 {
-			if err := f.store.Restore(bytes.NewReader(stream), RestoreOptions{}); err != nil {
+			if err := f.store.Restore(bytes.NewReader(stream)); err != nil {
 				t.Error(err)
 			}
 		}

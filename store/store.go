@@ -58,6 +58,8 @@ type state struct {
 	meta     meta
 	requests *requests
 	nextDue  consent.Time // when the next evidence is to be removed
+
+	restoring *restoring // nil unless one is on its way
 }
 
 func (st *state) tenants() map[string]*consent.Tenant { return st.head.Load().Tenants }
@@ -119,11 +121,27 @@ func (s *Store) Record(key Key, buf *Buffer) consent.Record {
 	return s.state.Load().memory.get(key, buf)
 }
 
-// EachRecord calls f for every record of a tenant, by the tenant's number, until f returns an error, which it returns. The record is
-// valid only during the call. A subject that is written meanwhile is seen before or after, or, if it is new, maybe not at all.
-func (s *Store) EachRecord(tenant uint32, f func(consent.Record) error) (err error) {
-	s.state.Load().memory.each(func(_ Key, words []uint64) bool {
-		if record := consent.Record(words); record.Tenant() == tenant {
+// RecordOf is Record for who will read the record by the numbers and names of a tenant of an earlier Head. ErrRestored means that they
+// are those of another state. The record and the state's epoch are read of one and the same state, so that neither can be exchanged
+// between the two.
+func (s *Store) RecordOf(t *consent.Tenant, key Key, buf *Buffer) (consent.Record, error) {
+	st := s.state.Load()
+	if st.head.Load().Revision.Epoch != t.Epoch {
+		return nil, ErrRestored
+	}
+	return st.memory.get(key, buf), nil
+}
+
+// EachRecord calls f for every record of a tenant, until f returns an error, which it returns, or ErrRestored if the tenant is one of
+// before a restore. The record is valid only during the call. A subject that is written meanwhile is seen before or after, or, if it is
+// new, maybe not at all.
+func (s *Store) EachRecord(t *consent.Tenant, f func(consent.Record) error) (err error) {
+	st := s.state.Load()
+	if st.head.Load().Revision.Epoch != t.Epoch {
+		return ErrRestored
+	}
+	st.memory.each(func(_ Key, words []uint64) bool {
+		if record := consent.Record(words); record.Tenant() == t.Number {
 			err = f(record)
 		}
 		return err == nil
@@ -152,6 +170,9 @@ func (s *Store) writeMeta() (l *ledger, applied uint64, err error) {
 	st, err := s.acquire()
 	if err != nil {
 		return nil, 0, err
+	}
+	if st.restoring != nil { // it stands in the ledger since that began
+		return st.ledger, st.meta.applied, nil
 	}
 	if err := st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.NoSync); err != nil {
 		st.ledger.release()
@@ -188,6 +209,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.applied.end()
+	s.state.Load().endRestoring()
 	l := s.state.Load().ledger
 	// The next start reads sorted files faster than it replays Pebble's log.
 	flushed := l.db.Flush()

@@ -36,7 +36,7 @@ func (e *entry) load(key Key, s *subject) {
 	if s.loaded {
 		return
 	}
-	err := eachWith(e.state.ledger.db, subjectKey(nil, key), func(key, value []byte) error {
+	err := eachWith(e.from, subjectKey(nil, key), func(key, value []byte) error {
 		event, err := decodeEventValue(key, value)
 		if err == nil && event.retainedUntil == 0 {
 			s.history = append(s.history, event)

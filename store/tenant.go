@@ -15,7 +15,7 @@ func (e *entry) tenant(name string) consent.Tenant {
 	if t, found := e.tenants[name]; found {
 		return *t
 	}
-	if t, found := e.state.tenants()[name]; found {
+	if t, found := e.known[name]; found {
 		return *t
 	}
 	return consent.Tenant{Name: name, Number: e.nextTenant}
@@ -26,12 +26,13 @@ func (e *entry) keepTenant(t consent.Tenant) {
 	if t.Number == e.nextTenant {
 		e.nextTenant++
 	}
+	t.Epoch = e.meta.epoch
 	e.tenants[t.Name] = &t
 }
 
 // writeTenants writes the tenants and names that the entry added to the batch.
 func (e *entry) writeTenants() {
-	known := e.state.tenants()
+	known := e.known
 	for name, t := range e.tenants {
 		from := 0
 		if old, found := known[name]; found {
@@ -48,12 +49,18 @@ func (e *entry) writeTenants() {
 
 // tenantsAfter returns the tenants as the entry leaves them.
 func (e *entry) tenantsAfter() map[string]*consent.Tenant {
-	known := e.state.tenants()
-	if len(e.tenants) == 0 {
+	known := e.known
+	before := e.state.head.Load().Revision.Epoch
+	if len(e.tenants) == 0 && before == e.meta.epoch {
 		return known
 	}
 	after := make(map[string]*consent.Tenant, len(known)+len(e.tenants))
 	for name, t := range known {
+		if before != e.meta.epoch {
+			of := *t
+			of.Epoch = e.meta.epoch
+			t = &of
+		}
 		after[name] = t
 	}
 	for name, t := range e.tenants {
@@ -63,13 +70,13 @@ func (e *entry) tenantsAfter() map[string]*consent.Tenant {
 }
 
 // readTenants returns the tenants of a ledger with their names and newest policies.
-func readTenants(from pebble.Reader) (map[string]*consent.Tenant, error) {
+func readTenants(from pebble.Reader, epoch uint64) (map[string]*consent.Tenant, error) {
 	tenants := map[string]*consent.Tenant{}
 	err := eachWith(from, []byte{prefixTenant}, func(key, value []byte) error {
 		if len(key) != 1+4 {
 			return fmt.Errorf("%w: the tenant %x", ErrLedger, key)
 		}
-		t := &consent.Tenant{Name: string(value), Number: binary.BigEndian.Uint32(key[1:])}
+		t := &consent.Tenant{Name: string(value), Number: binary.BigEndian.Uint32(key[1:]), Epoch: epoch}
 		tenants[t.Name] = t
 		var err error
 		if t.Names, err = readNames(from, t.Number); err != nil {
