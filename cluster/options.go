@@ -61,7 +61,8 @@ type tuning struct {
 	election         time.Duration // Raft's heartbeat and election timeouts
 	trailingLogs     uint64
 	snapshotInterval time.Duration
-	snapshotEntries  uint64 // that have to be new for a snapshot
+	snapshotEntries  uint64        // that have to be new for a snapshot
+	inspection       time.Duration // how often the leader looks whether a learner is fit to vote
 }
 
 // The limits of one entry of the log, and of what waits to get into one.
@@ -123,6 +124,7 @@ func (o Options) withDefaults() Options {
 	// A snapshot is a marker and costs one sync of the ledger, so they may be frequent: a start reads the log from the last one on.
 	setDefault(&o.tuning.snapshotInterval, 15*time.Second)
 	setDefault(&o.tuning.snapshotEntries, 1024)
+	setDefault(&o.tuning.inspection, time.Second)
 	return o
 }
 

@@ -107,6 +107,15 @@ func (r *roster) find(id string) *member {
 	return &r.members[i]
 }
 
+// ids returns the ids of all, in words.
+func (r *roster) ids() string {
+	ids := make([]string, len(r.members))
+	for i, m := range r.members {
+		ids[i] = m.ID
+	}
+	return strings.Join(ids, ", ")
+}
+
 // voters returns the voters except those of some ids.
 func (r *roster) voters(except ...string) []member {
 	return slices.DeleteFunc(slices.Clone(r.members), func(m member) bool { return !m.voter || slices.Contains(except, m.ID) })

@@ -35,7 +35,7 @@ type backend interface {
 var _ backend = (*Node)(nil)
 
 // quick makes elections short.
-var quick = tuning{election: 20 * time.Millisecond}
+var quick = tuning{election: 20 * time.Millisecond, inspection: 20 * time.Millisecond}
 
 // memoryOptions are those of a node on a file system in memory. Its key lies on the real one.
 func memoryOptions(tb testing.TB, fs vfs.FS) Options {
