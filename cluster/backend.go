@@ -7,7 +7,6 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	"github.com/consentd/consentd/store"
-	"github.com/hashicorp/raft"
 )
 
 // View returns the newest state that meets the consistency, and how fresh it was proven to be. Without a demand it takes no lock,
@@ -37,7 +36,7 @@ func (n *Node) View(ctx context.Context, c consent.Consistency) (consent.View, e
 func (n *Node) reach(ctx context.Context, r consent.Revision) error {
 	foreign := func() bool { return n.store.Head().Revision.Epoch != r.Epoch }
 	var err error
-	if n.store.Applied() < r.Index && (n.leader.current.Load() == nil || !foreign()) {
+	if n.store.Applied() < r.Index && (n.leader.reign.Load().here == nil || !foreign()) {
 		err = n.wait(ctx, r.Index)
 	}
 	if foreign() {
@@ -62,46 +61,18 @@ func (n *Node) wait(ctx context.Context, index uint64) error {
 	}
 }
 
-// coveringIndex returns an index of the log that covers every write acknowledged before the call. Evidence is gathered in this order: a
-// majority was still at our term after the call, so was this voter, and it leads in it. Then no later leader has acknowledged anything
-// before the call; what earlier ones did was in our log when our term start was committed; and what we did is committed by now.
-func (n *Node) coveringIndex(ctx context.Context) (uint64, error) {
-	lead := n.leader.current.Load()
-	if lead == nil {
-		return 0, ErrNotLeading
-	}
-	servers := n.raft.GetConfiguration().Configuration().Servers
-	if err := majorityAt(ctx, lead.term, raft.ServerID(n.dir.nodeID), servers, n.peers); err != nil {
-		return 0, err
-	}
-	if err := n.stillLeads(lead); err != nil {
-		return 0, err
-	}
-	return n.raft.CommitIndex(), nil
-}
-
-// stillLeads returns nil if a leadership has lasted until now.
-func (n *Node) stillLeads(lead *leadership) error {
-	switch term, err := n.term(); {
-	case err != nil:
-		return err
-	case term != lead.term || n.raft.State() != raft.Leader || n.leader.current.Load() != lead:
-		return ErrNotLeading
-	}
-	return nil
-}
-
 // Record returns what is recorded of a subject. It is at least as new as every View loaded before, and its numbers mean what the tenant says:
 // where a backup was restored since the tenant was loaded, it is consent.ErrNotReady.
 func (n *Node) Record(_ context.Context, t *consent.Tenant, subject string, buf *consent.Buffer) (consent.Record, error) {
 	return n.store.RecordOf(t, n.door.Of(t.Name, subject), buf)
 }
 
-// Write returns what a write came to once a majority has it on disk. consent.ErrNotWritten means that it has certainly not happened,
+// Write returns what a write came to once a majority has it on disk, whoever leads: what meets an election waits for the next leader, until
+// the context's deadline, or for 10 s if it has none. consent.ErrNotWritten means that it has certainly not happened,
 // consent.ErrOutcomeUnknown that it may have, or may yet; consent.ErrOverloaded and ErrStorageFull that it wasn't tried. Other errors are
 // the state machine's: it has seen the write, and refused it.
 func (n *Node) Write(ctx context.Context, w consent.Write) (consent.WriteResult, error) {
-	result, err := n.propose(ctx, store.Command{Write: n.pseudonymous(w)})
+	result, err := n.commit(ctx, store.Command{Write: n.pseudonymous(w)})
 	if err != nil {
 		return consent.WriteResult{}, err
 	}
@@ -146,7 +117,7 @@ func (n *Node) EachRecord(ctx context.Context, t *consent.Tenant, f func(consent
 
 // PutPolicy returns the version that the document now has, and whether it is a new one. The errors are Write's.
 func (n *Node) PutPolicy(ctx context.Context, p consent.PolicyPut) (v consent.PolicyVersion, changed bool, err error) {
-	result, err := n.propose(ctx, store.Command{Policy: &store.PolicyCommand{
+	result, err := n.commit(ctx, store.Command{Policy: &store.PolicyCommand{
 		Tenant: p.Tenant, RequestID: p.RequestID, Document: p.Document, ETag: p.ETag,
 	}})
 	if err != nil {
@@ -163,23 +134,6 @@ func (n *Node) Policy(_ context.Context, tenant string, version int64) (consent.
 // PolicyVersions returns up to limit versions below before (0: from the newest), newest first, without documents.
 func (n *Node) PolicyVersions(_ context.Context, tenant string, before int64, limit int) ([]consent.PolicyVersion, error) {
 	return n.store.PolicyVersions(tenant, before, limit)
-}
-
-// propose returns what a command came to, or why it came to nothing.
-func (n *Node) propose(ctx context.Context, command store.Command) (store.Result, error) {
-	switch {
-	case n.failure.err() != nil: // which is in the log, and none of the caller's business
-		return store.Result{}, notWritten(consent.ErrNotReady)
-	case n.space.full.Load():
-		return store.Result{}, consent.ErrStorageFull
-	case n.leader.current.Load() == nil:
-		return store.Result{}, notWritten(ErrNotLeading)
-	}
-	result, err := n.writes.propose(ctx, command)
-	if err == nil {
-		err = result.Err
-	}
-	return result, err
 }
 
 // pseudonymous returns a write as it goes behind the door: without the subjects' ids.

@@ -51,6 +51,9 @@ func (n *Node) bootstrap(others []raft.Server) error {
 		}
 		self := raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(n.dir.nodeID), Address: n.address()}
 		all := raft.Configuration{Servers: append([]raft.Server{self}, others...)}
+		if n.options.tuning.members != nil {
+			all.Servers = n.options.tuning.members
+		}
 		config := raftConfig(n.options, n.dir.nodeID, nil)
 		if err := raft.BootstrapCluster(config, n.logs, n.logs, n.snapshots, nil, all); err != nil {
 			return fmt.Errorf("bootstrapping a cluster of %d: %w", len(all.Servers), err)

@@ -313,14 +313,16 @@ func TestNoProofWithoutLeadership(t *testing.T) {
 	if err := n.logs.SetUint64(currentTermKey, term); err != nil {
 		t.Fatal(err)
 	}
-	n.leader.current.Store(nil)
-	if _, err := n.coveringIndex(t.Context()); !errors.Is(err, ErrNotLeading) {
+	n.leader.reign.Store(newReign(nil, Peer{ID: "another"}))
+	if _, err := n.coveringIndex(t.Context()); !errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("without leadership: %v", err)
 	}
 	if _, err := n.View(t.Context(), consent.Consistency{Full: true}); !errors.Is(err, consent.ErrStale) {
 		t.Errorf("a full view without leadership: %v", err)
 	}
-	if _, err := n.Write(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) || !errors.Is(err, ErrNotLeading) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := n.Write(ctx, grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) || !errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("a write without leadership: %v", err)
 	}
 }
@@ -328,7 +330,7 @@ func TestNoProofWithoutLeadership(t *testing.T) {
 // What was gathered while leading counts only if the same leadership still stands afterwards.
 func TestLeadershipIsLookedAtAgain(t *testing.T) {
 	n := openNode(t, memoryOptions(t, vfs.NewMem()))
-	lead := n.leader.current.Load()
+	lead := n.leader.reign.Load().here
 	if err := n.stillLeads(lead); err != nil {
 		t.Fatal(err)
 	}
@@ -339,21 +341,6 @@ func TestLeadershipIsLookedAtAgain(t *testing.T) {
 	closeNode(t, stopped)
 	if err := (&Node{logs: n.logs, leader: n.leader, raft: stopped.raft}).stillLeads(lead); !errors.Is(err, ErrNotLeading) {
 		t.Errorf("with a Raft that doesn't lead: %v", err)
-	}
-}
-
-// A term start that was overtaken by a newer notice begins nothing: leadership was lost meanwhile, or won in a later term.
-func TestOvertakenTermStartBeginsNothing(t *testing.T) {
-	began := 0
-	l := &leader{began: func() { began++ }}
-	l.begin(termStart{notice: 1, term: 7}, 2)
-	l.begin(termStart{notice: 2, term: 7, err: ErrNotLeading}, 2)
-	if l.current.Load() != nil || began != 0 {
-		t.Errorf("leading: %+v, begun %d times", l.current.Load(), began)
-	}
-	l.begin(termStart{notice: 2, term: 8}, 2)
-	if lead := l.current.Load(); lead == nil || lead.term != 8 || began != 1 {
-		t.Errorf("leading: %+v, begun %d times, want term 8, begun once", lead, began)
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -16,18 +17,56 @@ import (
 // leadership is that of this replica in one Raft term, once it has applied a command of its own in it.
 type leadership struct{ term uint64 }
 
+// reign is who leads as far as is known here, for as long as that stays so. Nobody does while neither is set: an election is on, or this
+// replica has won one and hasn't begun its term yet.
+type reign struct {
+	here  *leadership     // of this replica
+	there Peer            // another replica, if it has an id
+	last  bool            // the node is being closed
+	ended context.Context // ends with it
+	end   context.CancelFunc
+}
+
+func newReign(here *leadership, there Peer) *reign {
+	r := &reign{here: here, there: there}
+	r.ended, r.end = context.WithCancel(context.Background())
+	return r
+}
+
+// elsewhere reports whether another replica leads.
+func (r *reign) elsewhere() bool { return r.there.ID != "" }
+
+// vacant reports whether nobody leads.
+func (r *reign) vacant() bool { return r.here == nil && !r.elsewhere() }
+
+// during returns a context that ends with the reign too.
+func (r *reign) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(r.ended, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // leader follows Raft's notices of leadership won and lost, and begins each term with a command. Only then is everything that earlier
 // leaders acknowledged applied here: Raft's own first entry, a noop, never reaches the state machine.
 type leader struct {
-	notices chan bool // from Raft, which waits until it is read
-	term    func() (uint64, error)
-	apply   func(entry []byte) raft.ApplyFuture
-	clock   *stamper
-	check   [16]byte // of the pseudonym key
-	began   func()   // called when a leadership is ready to work
-	report  func(error)
-	current atomic.Pointer[leadership] // nil while another leads, or nobody
-	starts  sync.WaitGroup             // term starts on their way
+	notices   chan bool             // from Raft, which waits until it is read
+	heard     chan raft.Observation // says that elsewhere may have changed; holds one
+	elsewhere func() Peer           // the other replica that Raft takes for the leader, or none
+	term      func() (uint64, error)
+	apply     func(entry []byte) raft.ApplyFuture
+	clock     *stamper
+	check     [16]byte // of the pseudonym key
+	began     func()   // called when a reign begins in which somebody leads
+	report    func(error)
+	reign     atomic.Pointer[reign] // never nil once the leader is made
+	starts    sync.WaitGroup        // term starts on their way
+}
+
+// newLeader returns one that knows of nobody who leads. Its fields are still to be set.
+func newLeader() *leader {
+	l := &leader{heard: make(chan raft.Observation, 1)}
+	l.reign.Store(newReign(nil, Peer{}))
+	return l
 }
 
 // termStart is the outcome of one, in the order of the notices.
@@ -37,38 +76,67 @@ type termStart struct {
 	err    error
 }
 
-// run reads notices until stop is closed. It returns when Raft has answered all term starts.
+// run follows who leads until stop is closed. It returns when Raft has answered all term starts.
 func (l *leader) run(stop <-chan struct{}) {
 	defer l.starts.Wait()
 	started := make(chan termStart, 1)
-	notice := 0
+	notice, lead := 0, (*leadership)(nil)
 	for {
+		lead = l.follow(lead)
 		select {
 		case leading := <-l.notices:
 			notice++
-			l.current.Store(nil)
+			lead = nil
 			if leading {
 				l.starts.Go(func() { l.start(notice, started, stop) })
 			}
+		case <-l.heard:
 		case s := <-started:
-			l.begin(s, notice)
+			// Why a start failed needs no telling: either there is a newer notice, or it was reported.
+			if s.err == nil && s.notice == notice {
+				lead = &leadership{term: s.term}
+			}
 		case <-stop:
-			l.current.Store(nil)
+			last := newReign(nil, Peer{})
+			last.last = true
+			l.proclaim(last)
+			last.end()
 			return
 		}
 	}
 }
 
-// clockRetry is how long a term start waits for the clock to be set before it looks again.
-const clockRetry = 250 * time.Millisecond
+// follow makes it known who leads, if that has changed, and returns the leadership of this replica. It is over as soon as Raft has heard of
+// another leader, be it before the notice.
+func (l *leader) follow(lead *leadership) *leadership {
+	there := l.elsewhere()
+	if there.ID != "" {
+		lead = nil
+	}
+	if now := l.reign.Load(); now.here != lead || now.there != there {
+		l.proclaim(newReign(lead, there))
+	}
+	return lead
+}
 
-// start applies a term start and tells what came of it. Raft gives no new notice when the clock is set, so it is tried until then, or
-// until another leads.
+// proclaim begins a reign, and ends the one before.
+func (l *leader) proclaim(next *reign) {
+	l.reign.Swap(next).end()
+	if !next.vacant() {
+		l.began()
+	}
+}
+
+// startRetry is how long a term start that couldn't be proposed waits until it is tried again.
+const startRetry = 50 * time.Millisecond
+
+// start applies a term start and tells what came of it. Raft gives no new notice when the clock is set, or when a leadership transfer
+// fails that was asked for before the term had begun. So it is tried until then, or until another leads.
 func (l *leader) start(notice int, started chan<- termStart, stop <-chan struct{}) {
 	term, err := l.propose()
-	for errors.Is(err, ErrClock) {
+	for errors.Is(err, ErrClock) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		select {
-		case <-time.After(clockRetry):
+		case <-time.After(startRetry):
 			term, err = l.propose()
 		case <-stop:
 			return
@@ -100,15 +168,6 @@ func (l *leader) propose() (term uint64, err error) {
 		return 0, err
 	}
 	return term, nil
-}
-
-// begin makes a started term current, unless there was a newer notice meanwhile. Why a start failed needs no telling: either there is
-// such a notice, or it was reported.
-func (l *leader) begin(s termStart, newest int) {
-	if s.err == nil && s.notice == newest {
-		l.current.Store(&leadership{term: s.term})
-		l.began()
-	}
 }
 
 // randomEpoch returns the number that the cluster is to be told by, if it has none yet. It isn't 0, which stands for none.

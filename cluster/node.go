@@ -30,7 +30,7 @@ type Node struct {
 	leader    *leader
 	clock     *stamper
 	writes    *proposer
-	peers     peers
+	peers     Peers
 
 	started atomic.Bool
 	working sync.WaitGroup
@@ -46,7 +46,7 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("options: %w", err)
 	}
 	o = o.withDefaults()
-	n := &Node{options: o, peers: noPeers{}}
+	n := &Node{options: o, peers: o.Peers}
 	n.fresh = newFreshness(o.Now, o.MaxStaleness)
 	n.failure = newFailure(o.Logger, n.fresh.end)
 	rand.Read(n.instance[:])
@@ -151,16 +151,20 @@ func (n *Node) startRaft() error {
 	apply := func(entry []byte) raft.ApplyFuture { return n.raft.Apply(entry, 0) }
 	n.clock = newStamper(n.options.Now, func() consent.Time { return n.store.Head().Stamp }, n.options.Logger)
 	n.writes = newProposer(apply, n.clock, n.options.MaxWaiting)
-	n.leader = &leader{
-		notices: notices, term: n.term, apply: apply, clock: n.clock, check: n.door.CheckValue(), began: n.fresh.begin,
-		report: n.failure.report,
-	}
+	n.leader = newLeader()
+	n.leader.notices, n.leader.elsewhere = notices, n.anotherLeader
+	n.leader.term, n.leader.apply, n.leader.clock, n.leader.check = n.term, apply, n.clock, n.door.CheckValue()
+	n.leader.began, n.leader.report = n.fresh.begin, n.failure.report
+	n.raft.RegisterObserver(raft.NewObserver(n.leader.heard, false, aboutLeaders))
 	n.fresh.index, n.fresh.applied = n.coveringIndex, n.store.WaitApplied
 	return nil
 }
 
 // openTransport opens the way to the other replicas.
 func (n *Node) openTransport() raft.Transport {
+	if n.options.tuning.transport != nil {
+		return n.options.tuning.transport(n.dir.nodeID)
+	}
 	_, transport := raft.NewInmemTransport(n.address())
 	n.onClose(transport.Close)
 	return transport
@@ -172,6 +176,21 @@ func (n *Node) address() raft.ServerAddress {
 		return raft.ServerAddress(n.dir.nodeID)
 	}
 	return raft.ServerAddress(n.options.Wire.Address())
+}
+
+// anotherLeader returns the replica that Raft takes for the leader, unless it is this one.
+func (n *Node) anotherLeader() Peer {
+	address, id := n.raft.LeaderWithID()
+	if string(id) == n.dir.nodeID {
+		return Peer{}
+	}
+	return Peer{ID: string(id), Address: string(address)}
+}
+
+// aboutLeaders reports whether Raft has observed another leader, or none.
+func aboutLeaders(o *raft.Observation) bool {
+	_, is := o.Data.(raft.LeaderObservation)
+	return is
 }
 
 // work starts the node's goroutines. Close ends them while Raft still runs, so that every write on its way gets its answer: once Raft is

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/raft"
 )
 
 // Options say where and how a node runs. Only DataDir is needed.
@@ -63,6 +64,9 @@ type tuning struct {
 	snapshotInterval time.Duration
 	snapshotEntries  uint64        // that have to be new for a snapshot
 	inspection       time.Duration // how often the leader looks whether a learner is fit to vote
+
+	transport func(id string) raft.Transport // between the replicas of a test
+	members   []raft.Server                  // that each of them begins with
 }
 
 // The limits of one entry of the log, and of what waits to get into one.
@@ -115,6 +119,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxWaiting, 16_384)
 	setDefault(&o.Logger, slog.New(slog.DiscardHandler))
 	setDefault(&o.FS, vfs.Default)
+	if o.Peers == nil {
+		o.Peers = nobody{}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/consentd/consentd/consent"
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 )
 
@@ -38,4 +40,50 @@ type Discovery interface {
 	Introduce(ctx context.Context, address string) (*peerv1.IntroduceResponse, error)
 	Promise(ctx context.Context, address string, promise *peerv1.PromiseRequest) error
 	Enrol(ctx context.Context, address string, enrol *peerv1.EnrolRequest) (*peerv1.EnrolResponse, error)
+}
+
+// nobody is the peers of a replica that is alone.
+type nobody struct{}
+
+func unreached(id string) error {
+	return fmt.Errorf("%w: %s, for this replica knows no others", consent.ErrUnreached, id)
+}
+
+// Term implements Peers.
+func (nobody) Term(_ context.Context, of Peer) (uint64, error) { return 0, unreached(of.ID) }
+
+// Cover implements Peers.
+func (nobody) Cover(_ context.Context, leader Peer) (uint64, error) { return 0, unreached(leader.ID) }
+
+// Propose implements Peers.
+func (nobody) Propose(_ context.Context, leader Peer, _ []byte) ([]byte, error) {
+	return nil, unreached(leader.ID)
+}
+
+// Report implements Peers.
+func (nobody) Report(_ context.Context, of Peer) (*peerv1.ReportResponse, error) {
+	return nil, unreached(of.ID)
+}
+
+// ChangeMembership implements Peers.
+func (nobody) ChangeMembership(_ context.Context, leader Peer, _ *peerv1.ChangeMembershipRequest) error {
+	return unreached(leader.ID)
+}
+
+// Keep implements Peers.
+func (nobody) Keep([]Peer) {}
+
+// Introduce implements Discovery.
+func (nobody) Introduce(_ context.Context, address string) (*peerv1.IntroduceResponse, error) {
+	return nil, unreached(address)
+}
+
+// Promise implements Discovery.
+func (nobody) Promise(_ context.Context, address string, _ *peerv1.PromiseRequest) error {
+	return unreached(address)
+}
+
+// Enrol implements Discovery.
+func (nobody) Enrol(_ context.Context, address string, _ *peerv1.EnrolRequest) (*peerv1.EnrolResponse, error) {
+	return nil, unreached(address)
 }

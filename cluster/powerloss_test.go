@@ -75,7 +75,7 @@ func (l *losses) open() *Node {
 func (l *losses) openLeading() *Node {
 	l.t.Helper()
 	n := l.open()
-	waitFor(l.t, "leadership", func() bool { return n.leader.current.Load() != nil })
+	waitFor(l.t, "leadership", func() bool { return n.leader.reign.Load().here != nil })
 	return n
 }
 

@@ -4,28 +4,82 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/consentd/consentd/consent"
 	"github.com/hashicorp/raft"
 )
 
-// peers is what a leader asks of the other voters.
-type peers interface {
-	// Term returns a voter's current Raft term from its stable store, read after the call.
-	Term(ctx context.Context, voter raft.Server) (uint64, error)
+// Term returns Raft's term as it is on disk, where Raft puts it before it acts on it.
+func (n *Node) Term(context.Context) (uint64, error) {
+	if err := n.running(); err != nil {
+		return 0, err
+	}
+	return n.term()
 }
 
-// noPeers is the whole company of a single voter.
-type noPeers struct{}
+// coveringIndex returns an index of the log that covers every write acknowledged before the call, from whoever leads. While nobody does
+// it waits. A question is given up when another leads, because only that one can answer it.
+func (n *Node) coveringIndex(ctx context.Context) (uint64, error) {
+	r := n.leader.reign.Load()
+	for ; r.vacant(); r = n.leader.reign.Load() {
+		select {
+		case <-r.ended.Done():
+			if r.last {
+				return 0, consent.ErrNotReady
+			}
+		case <-ctx.Done():
+			return 0, consent.ErrNoLeader
+		}
+	}
+	if r.here != nil {
+		return n.Cover(ctx)
+	}
+	ctx, cancel := r.during(ctx)
+	defer cancel()
+	return n.peers.Cover(ctx, r.there)
+}
 
-// Term implements peers.
-func (noPeers) Term(_ context.Context, voter raft.Server) (uint64, error) {
-	return 0, fmt.Errorf("%s can't be asked: this version runs clusters of one", voter.ID)
+// Cover returns an index of the log that covers every write acknowledged before the call, or ErrNotLeading. Evidence is gathered in this
+// order: a majority was still at our term after the call, so was this voter, and it leads in it. Then no later leader has acknowledged
+// anything before the call; what earlier ones did was in our log when our term start was committed; and what we did is committed by now.
+func (n *Node) Cover(ctx context.Context) (uint64, error) {
+	if err := n.running(); err != nil {
+		return 0, err
+	}
+	lead := n.leader.reign.Load().here
+	switch {
+	case n.failure.err() != nil:
+		return 0, consent.ErrNotReady
+	case lead == nil:
+		return 0, ErrNotLeading
+	}
+	servers := n.raft.GetConfiguration().Configuration().Servers
+	if err := majorityAt(ctx, lead.term, raft.ServerID(n.dir.nodeID), servers, n.peers.Term); err != nil {
+		return 0, err
+	}
+	if err := n.stillLeads(lead); err != nil {
+		return 0, err
+	}
+	return max(n.raft.CommitIndex(), n.store.Applied()), nil // a backup that was restored is applied, and behind no commit
+}
+
+// stillLeads returns nil if a leadership has lasted until now.
+func (n *Node) stillLeads(lead *leadership) error {
+	switch term, err := n.term(); {
+	case err != nil:
+		return err
+	case term != lead.term || n.raft.State() != raft.Leader || n.leader.reign.Load().here != lead:
+		return ErrNotLeading
+	}
+	return nil
 }
 
 // majorityAt returns nil if a majority of the voters, this one among them, is still at a term: then nobody was elected in a later one
 // before the call, because that takes a majority that has left the term, and Raft persists a term before it acts on it.
 //
 // Raft's VerifyLeader and its leader lease don't show that: see library surprises in DESIGN.md.
-func majorityAt(ctx context.Context, term uint64, self raft.ServerID, servers []raft.Server, ask peers) error {
+func majorityAt(
+	ctx context.Context, term uint64, self raft.ServerID, servers []raft.Server, ask func(context.Context, Peer) (uint64, error),
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	voters, at := 0, 0
@@ -39,7 +93,7 @@ func majorityAt(ctx context.Context, term uint64, self raft.ServerID, servers []
 			at++ // its own term is read afterwards, by who calls
 			continue
 		}
-		go func() { answers <- termIs(ctx, term, s, ask) }()
+		go func() { answers <- termIs(ctx, term, Peer{ID: string(s.ID), Address: string(s.Address)}, ask) }()
 	}
 	last := ErrNotLeading
 	for asked := voters - at; at <= voters/2; asked-- {
@@ -55,8 +109,8 @@ func majorityAt(ctx context.Context, term uint64, self raft.ServerID, servers []
 	return nil
 }
 
-func termIs(ctx context.Context, want uint64, voter raft.Server, ask peers) error {
-	switch term, err := ask.Term(ctx, voter); {
+func termIs(ctx context.Context, want uint64, voter Peer, ask func(context.Context, Peer) (uint64, error)) error {
+	switch term, err := ask(ctx, voter); {
 	case err != nil:
 		return err
 	case term != want:

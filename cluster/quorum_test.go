@@ -9,9 +9,9 @@ import (
 )
 
 // terms are peers by their terms. One without a term can't be reached.
-type terms map[raft.ServerID]uint64
+type terms map[string]uint64
 
-func (p terms) Term(ctx context.Context, voter raft.Server) (uint64, error) {
+func (p terms) Term(ctx context.Context, voter Peer) (uint64, error) {
 	if term, ok := p[voter.ID]; ok {
 		return term, ctx.Err()
 	}
@@ -46,7 +46,7 @@ func TestMajorityAt(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := majorityAt(t.Context(), 5, "self", tt.servers, tt.peers)
+			err := majorityAt(t.Context(), 5, "self", tt.servers, tt.peers.Term)
 			if got := err == nil; got != tt.want {
 				t.Errorf("proven: %t (%v), want %t", got, err, tt.want)
 			}

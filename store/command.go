@@ -88,6 +88,18 @@ func EncodeEntry(stamp consent.Time, commands []Command) []byte {
 	return binary.LittleEndian.AppendUint32(entry, crc32.Checksum(entry, castagnoli))
 }
 
+// EncodeCommand returns a command alone, as an entry holds it.
+func EncodeCommand(c Command) []byte { return appendCommand(nil, &c) }
+
+// DecodeCommand returns what EncodeCommand encoded, or ErrEntry. An entry may hold it then.
+func DecodeCommand(text []byte) (Command, error) {
+	c, err := decodeCommand(text)
+	if err != nil {
+		return Command{}, fmt.Errorf("%w: %w", ErrEntry, err)
+	}
+	return c.Command, nil
+}
+
 func appendCommand(dst []byte, c *Command) []byte {
 	switch {
 	case c.Write != nil:
