@@ -8,8 +8,8 @@ import (
 	"github.com/consentd/consentd/consent"
 )
 
-// backend is what calls are answered from: nothing but ErrNotReady until the node has read its records, so that callers are told so instead
-// of being kept waiting.
+// backend is what calls are answered from: nothing but ErrNotReady until the node answers checks, so that callers are told so instead of
+// being kept waiting.
 type backend struct{ node atomic.Pointer[cluster.Node] }
 
 func (b *backend) open() (*cluster.Node, error) {

@@ -22,7 +22,7 @@ func plainValueError(flag *pflag.Flag, value string, err error) error {
 	switch kind := flag.Value.Type(); {
 	case kind == "duration":
 		return fmt.Errorf("%q is no duration: write it with its unit, as 500ms, 10s or 1m", value)
-	case kind == "uint32" || kind == "int64":
+	case kind == "uint32" || kind == "int64" || kind == "int":
 		return fmt.Errorf("%q is no number that it could be: write its digits alone, as 3", value)
 	case kind == "bool":
 		return fmt.Errorf("%q is neither true nor false", value)

@@ -6,41 +6,68 @@ import (
 	"github.com/consentd/consentd/cluster"
 )
 
-// nodeCollectors are the metrics of the node, read when they are asked for.
-func nodeCollectors(node *cluster.Node) []prometheus.Collector {
-	gauge := func(name, help string, value func(cluster.Stats) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "consentd", Name: name, Help: help}, func() float64 {
-			return value(node.Stats())
-		})
+// nodeMetric is one figure of the node.
+type nodeMetric struct {
+	name, help string
+	kind       prometheus.ValueType
+	value      func(cluster.Stats) float64
+}
+
+// nodeMetrics are all of them.
+func nodeMetrics() []nodeMetric {
+	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
+	return []nodeMetric{
+		{"raft_leader", "1 while this replica leads.", gauge, func(s cluster.Stats) float64 { return number(s.State == "Leader") }},
+		{"raft_term", "The current term.", gauge, func(s cluster.Stats) float64 { return float64(s.Term) }},
+		{"raft_last_index", "The index of the newest entry of the log.", gauge, func(s cluster.Stats) float64 { return float64(s.Last) }},
+		{"raft_commit_index", "The index of the newest committed entry.", gauge, func(s cluster.Stats) float64 { return float64(s.Commit) }},
+		{"applied_index", "The index up to which entries are applied.", gauge, func(s cluster.Stats) float64 { return float64(s.Applied) }},
+		{"snapshot_index", "The index that the last snapshot covers.", gauge, func(s cluster.Stats) float64 { return float64(s.Covered) }},
+		{"fresh", "1 while a proof of freshness was ever given and counts unless it is too old.", gauge,
+			func(s cluster.Stats) float64 { return number(s.Proven) }},
+		{"freshness_age_seconds", "The time since the state was last proven to be the newest.", gauge,
+			func(s cluster.Stats) float64 { return s.Age.Seconds() }},
+		{"storage_full", "1 while writes are refused because the disk is nearly full.", gauge,
+			func(s cluster.Stats) float64 { return number(s.StorageFull) }},
+		{"writes_waiting", "Commands that wait to be proposed.", gauge, func(s cluster.Stats) float64 { return float64(s.Waiting) }},
+		{"tenants", "Tenants of which something is held.", gauge, func(s cluster.Stats) float64 { return float64(s.Tenants) }},
+		{"subjects", "Subjects of which something is recorded.", gauge, func(s cluster.Stats) float64 { return float64(s.Subjects) }},
+		{"records_bytes", "Memory for the records and their index.", gauge, func(s cluster.Stats) float64 { return float64(s.RecordBytes) }},
+		{"ledger_bytes", "Disk space of the ledger.", gauge, func(s cluster.Stats) float64 { return float64(s.LedgerBytes) }},
+		{"entries_proposed_total", "Entries of the log proposed since the start.", counter,
+			func(s cluster.Stats) float64 { return float64(s.Entries) }},
+		{"commands_proposed_total", "Commands in the entries proposed since the start.", counter,
+			func(s cluster.Stats) float64 { return float64(s.Commands) }},
 	}
-	counter := func(name, help string, value func(cluster.Stats) float64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "consentd", Name: name, Help: help}, func() float64 {
-			return value(node.Stats())
-		})
+}
+
+// nodeCollector reads the node's figures when they are asked for, all at once, so that they fit together.
+type nodeCollector struct {
+	node    *cluster.Node
+	metrics []nodeMetric
+	descs   []*prometheus.Desc
+}
+
+func newNodeCollector(node *cluster.Node) *nodeCollector {
+	c := &nodeCollector{node: node, metrics: nodeMetrics()}
+	for _, m := range c.metrics {
+		c.descs = append(c.descs, prometheus.NewDesc(prometheus.BuildFQName("consentd", "", m.name), m.help, nil, nil))
 	}
-	return []prometheus.Collector{
-		gauge("raft_leader", "1 while this replica leads.", func(s cluster.Stats) float64 { return number(s.State == "Leader") }),
-		gauge("raft_term", "The current term.", func(s cluster.Stats) float64 { return float64(s.Term) }),
-		gauge("raft_last_index", "The index of the newest entry of the log.", func(s cluster.Stats) float64 { return float64(s.Last) }),
-		gauge("raft_commit_index", "The index of the newest committed entry.", func(s cluster.Stats) float64 { return float64(s.Commit) }),
-		gauge("applied_index", "The index up to which entries are applied.", func(s cluster.Stats) float64 { return float64(s.Applied) }),
-		gauge("snapshot_index", "The index that the last snapshot covers.", func(s cluster.Stats) float64 { return float64(s.Covered) }),
-		gauge("fresh", "1 while a proof of freshness was ever given and counts unless it is too old.", func(s cluster.Stats) float64 {
-			return number(s.Proven)
-		}),
-		gauge("freshness_age_seconds", "The time since the state was last proven to be the newest.", func(s cluster.Stats) float64 {
-			return s.Age.Seconds()
-		}),
-		gauge("storage_full", "1 while writes are refused because the disk is nearly full.", func(s cluster.Stats) float64 {
-			return number(s.StorageFull)
-		}),
-		gauge("writes_waiting", "Commands that wait to be proposed.", func(s cluster.Stats) float64 { return float64(s.Waiting) }),
-		counter("entries_proposed_total", "Entries of the log proposed since the start.", func(s cluster.Stats) float64 {
-			return float64(s.Entries)
-		}),
-		counter("commands_proposed_total", "Commands in the entries proposed since the start.", func(s cluster.Stats) float64 {
-			return float64(s.Commands)
-		}),
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
+	for _, desc := range c.descs {
+		descs <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *nodeCollector) Collect(metrics chan<- prometheus.Metric) {
+	stats := c.node.Stats()
+	for i, m := range c.metrics {
+		metrics <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.value(stats))
 	}
 }
 

@@ -15,14 +15,45 @@ import (
 	"github.com/consentd/consentd/server"
 )
 
-// startInterval is how often a start looks whether the node may answer.
-const startInterval = 10 * time.Millisecond
+const (
+	// startInterval is how often a start looks whether the node may answer.
+	startInterval = 10 * time.Millisecond
+	// reminderInterval is how often a start that takes long says what it waits for.
+	reminderInterval = 5 * time.Second
+	// handOverTimeout is how long an end waits for another replica to lead. After that, the others elect one by themselves.
+	handOverTimeout = 5 * time.Second
+)
 
-// start waits until the node may answer, and applies the policy, so that the first caller finds it. It returns false if a
-// signal comes first.
+// nodeOptions say how the node runs.
+func (r *replica) nodeOptions() cluster.Options {
+	s := r.config
+	o := cluster.Options{
+		DataDir: s.dataDir, NodeID: s.peers.nodeID, PseudonymKeyFile: s.keyFile, MaxStaleness: s.maxStaleness, Logger: r.log, Version: version,
+		BootstrapExpect: s.peers.expect, Join: s.peers.join, Learner: s.peers.learner,
+	}
+	for _, listener := range r.listeners {
+		o.Listen = append(o.Listen, addrOf(listener))
+	}
+	if !s.peers.alone() {
+		o.Wire, o.Peers = r.neighbours.wire, r.neighbours.peers
+	}
+	return o
+}
+
+// start runs the node, waits until it may answer, and applies the policy, so that the first caller finds it. It returns false if a signal
+// comes first.
 func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, err error) {
+	if err := r.neighbours.answer(node, r.log, r.served); err != nil {
+		return false, err
+	}
+	if running, err := r.runNode(ctx, node); err != nil || !running {
+		return false, err
+	}
+	r.metrics.MustRegister(newNodeCollector(node))
 	again := time.NewTicker(startInterval)
 	defer again.Stop()
+	reminder := time.NewTicker(reminderInterval)
+	defer reminder.Stop()
 	for ctx.Err() == nil {
 		err := node.Ready()
 		if err == nil {
@@ -34,6 +65,8 @@ func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, er
 		select {
 		case err := <-node.Failed():
 			return false, &nodeFailure{err}
+		case <-reminder.C:
+			r.log.Warn("not ready yet, and tried again", "why", err)
 		case <-again.C:
 		case <-ctx.Done():
 		}
@@ -41,10 +74,31 @@ func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, er
 	return false, nil
 }
 
+// runNode waits as long as the node waits for its cluster. It returns false if a signal comes first.
+func (r *replica) runNode(ctx context.Context, node *cluster.Node) (running bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan error, 1)
+	go func() { started <- node.Start(ctx) }()
+	select {
+	case err := <-started:
+		if errors.Is(err, context.Canceled) {
+			return false, nil
+		}
+		return err == nil, err
+	case err := <-node.Failed():
+		return false, &nodeFailure{err}
+	case err := <-r.served:
+		cancel()
+		return false, fmt.Errorf("serving ended: %w", errors.Join(err, <-started))
+	}
+}
+
 // notYet says whether the node may be able to in a moment.
 func notYet(err error) bool {
 	for _, passing := range []error{
 		consent.ErrNotReady, consent.ErrStale, consent.ErrNotWritten, consent.ErrOverloaded, consent.ErrOutcomeUnknown,
+		consent.ErrNoLeader,
 	} {
 		if errors.Is(err, passing) {
 			return true
@@ -89,6 +143,16 @@ func (r *replica) announce() error {
 	}
 	r.log.Info("ready", "listen", ready.Listen, "ops_listen", ready.OpsListen, "version", version)
 	return nil
+}
+
+// leave lets another replica lead while this one still answers, and then stops answering.
+func (r *replica) leave(node *cluster.Node, services *server.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
+	defer cancel()
+	if err := handOver(ctx, node); err != nil {
+		r.log.Warn("leadership couldn't be handed over: the others will elect a leader", "why", err)
+	}
+	return r.drain(services)
 }
 
 // drain finishes what runs. Calls that take too long are cut off, which is no fault of the replica's.

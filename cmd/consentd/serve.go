@@ -25,13 +25,21 @@ func newServeCommand(c *cli) *cobra.Command {
 		Use:   "serve",
 		Short: "Run a replica",
 		Long: `Run a replica. Everything it keeps lies in --data-dir, which one process at a time can use. The first
-start makes the key of the pseudonyms in pseudonym.key: keep a copy of it elsewhere, because without
-it no record can be found again.
+start of a replica that is alone makes the key of the pseudonyms in pseudonym.key: keep a copy of it
+elsewhere, because without it no record can be found again.
 
-SIGTERM or an interrupt ends it in good order: it says that it no longer serves, finishes what runs,
-and closes. A second one ends it at once, which loses nothing that was acknowledged.`,
+With --raft-listen it works together with others. The same flags are right for the first start, each
+later one, and growth: --join with addresses of all, and --bootstrap-expect with how many begin. The
+key is made once, by 'consentd keys new FILE', and copied to all of them.
+
+SIGTERM or an interrupt ends it in good order: it hands over leadership, says that it no longer serves,
+finishes what runs, and closes. A second one ends it at once, which loses nothing that was
+acknowledged.`,
 		Example: `  consentd serve --data-dir ./data --policy policy.yaml
   consentd serve --data-dir /var/lib/consentd --listen 127.0.0.1:7433 --listen unix:///run/consentd/consentd.sock
+  consentd serve --data-dir /var/lib/consentd --node-id n1 --raft-listen 10.0.0.1:7435 --listen 10.0.0.1:7433 \
+      --join 10.0.0.1:7433,10.0.0.2:7433,10.0.0.3:7433 --bootstrap-expect 3 --pseudonym-key-file /etc/consentd/pseudonym.key \
+      --peer-tls-cert n1.pem --peer-tls-key n1.key --peer-tls-ca peers.pem --allow-unauthenticated-network-access
   consentd serve --config /etc/consentd.yaml`,
 		Args: noArguments,
 		RunE: c.does(func(cmd *cobra.Command, _ []string) error {
@@ -47,55 +55,66 @@ and closes. A second one ends it at once, which loses nothing that was acknowled
 
 // replica is what runs while serve does.
 type replica struct {
-	cli       *cli
-	config    *serveConfig
-	log       *slog.Logger
-	listeners []net.Listener
-	opsSocket net.Listener
-	metrics   *prometheus.Registry
-	policy    []byte // to apply; nil for none
-	backend   backend
-	stopping  atomic.Bool
+	cli        *cli
+	config     *serveConfig
+	log        *slog.Logger
+	listeners  []net.Listener
+	opsSocket  net.Listener
+	neighbours *neighbours
+	metrics    *prometheus.Registry
+	policy     []byte // to apply; nil for none
+	backend    backend
+	operations operations
+	served     chan error // why serving ended
+	stopping   atomic.Bool
 }
 
 func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	r := &replica{cli: c, config: s, log: c.newLogger(s.logLevel), metrics: prometheus.NewRegistry()}
+	r := &replica{
+		cli: c, config: s, log: c.newLogger(s.logLevel), metrics: prometheus.NewRegistry(), served: make(chan error, 2),
+	}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
 	ops := r.serveOps()
 	defer ops.Close() //nolint:errcheck // the process ends
-	services, err := server.New(server.Options{
-		State: &r.backend, Records: &r.backend, Policies: &r.backend, Logger: r.log, Registerer: r.metrics, Ready: r.ready,
-	})
+	services, err := r.newServices()
 	if err != nil {
-		closeAll(r.listeners)
-		return err
+		return errors.Join(err, r.abandon())
 	}
-	served := make(chan error, 1)
-	go func() { served <- services.Serve(r.listeners...) }()
-	return r.open(ctx, services, served)
+	go func() { r.served <- services.Serve(r.listeners...) }()
+	return r.open(ctx, services)
 }
 
-// open reads the records and answers from them, until it ends. Until it answers, callers are told that it doesn't yet.
-func (r *replica) open(ctx context.Context, services *server.Server, served <-chan error) error {
-	s := r.config
-	node, err := cluster.Open(ctx, cluster.Options{
-		DataDir: s.dataDir, PseudonymKeyFile: s.keyFile, MaxStaleness: s.maxStaleness, Logger: r.log,
-	})
-	if err != nil {
-		return errors.Join(err, r.drain(services))
+// newServices makes what callers reach. Only a replica that others can reach is found by them.
+func (r *replica) newServices() (*server.Server, error) {
+	o := server.Options{
+		State: &r.backend, Records: &r.backend, Policies: &r.backend, Cluster: &r.operations,
+		Logger: r.log, Registerer: r.metrics, Ready: r.ready,
 	}
-	r.metrics.MustRegister(nodeCollectors(node)...)
-	err = r.run(ctx, node, services, served)
+	if !r.config.peers.alone() {
+		o.Discovery = &r.operations
+	}
+	return server.New(o)
+}
+
+// open takes the data directory and answers from it, until it ends. Until it answers, callers are told that it doesn't yet.
+func (r *replica) open(ctx context.Context, services *server.Server) error {
+	node, err := cluster.New(r.nodeOptions())
+	if err != nil {
+		return errors.Join(err, r.drain(services), r.neighbours.close())
+	}
+	r.operations.node.Store(node)
+	err = r.run(ctx, node, services)
 	var failure *nodeFailure
 	if errors.As(err, &failure) {
 		return err // a node that failed may hang when it is closed
 	}
-	err = errors.Join(err, removeReadyFile(s.readyFile), node.Close()) // in this order: once closed, the next process may be ready
+	// In this order: others are answered as long as the node can; and once it is closed, the next process may be ready.
+	err = errors.Join(err, r.neighbours.stop(), removeReadyFile(r.config.readyFile), node.Close(), r.neighbours.close())
 	r.log.Info("stopped")
 	return err
 }
@@ -115,7 +134,7 @@ func (r *replica) prepare(ctx context.Context) (err error) {
 }
 
 // listen opens every address, or none.
-func (r *replica) listen(ctx context.Context) error {
+func (r *replica) listen(ctx context.Context) (err error) {
 	for _, addr := range append(slices.Clone(r.config.listen), r.config.opsListen) {
 		listener, err := server.Listen(ctx, addr, server.ListenOptions{AllowNonLoopback: r.config.anywhere})
 		if err != nil {
@@ -124,9 +143,19 @@ func (r *replica) listen(ctx context.Context) error {
 		}
 		r.listeners = append(r.listeners, listener)
 	}
+	if r.neighbours, err = openNeighbours(ctx, &r.config.peers, r.log); err != nil {
+		closeAll(r.listeners)
+		return err
+	}
 	last := len(r.listeners) - 1
 	r.listeners, r.opsSocket = r.listeners[:last], r.listeners[last]
 	return nil
+}
+
+// abandon closes the addresses that nobody will serve.
+func (r *replica) abandon() error {
+	closeAll(r.listeners)
+	return r.neighbours.close()
 }
 
 // ready says why the replica doesn't answer yet, or no longer.
@@ -136,7 +165,7 @@ func (r *replica) ready() error {
 	case r.stopping.Load():
 		return errors.New("stopping")
 	case err != nil:
-		return errors.New("starting: the records are being read")
+		return errors.New("starting: the records are being read, or other replicas are waited for")
 	default:
 		return node.Ready()
 	}
@@ -165,26 +194,29 @@ func (f *nodeFailure) Error() string { return "this replica can't go on: " + f.e
 func (f *nodeFailure) Unwrap() error { return f.err }
 
 // run answers until a signal, a failure of the node, or one of the server.
-func (r *replica) run(ctx context.Context, node *cluster.Node, services *server.Server, served <-chan error) error {
+func (r *replica) run(ctx context.Context, node *cluster.Node, services *server.Server) error {
 	// Only now is a ready file sure to be a stale one: until the directory and the addresses are this process's, it may be of another.
 	if err := removeReadyFile(r.config.readyFile); err != nil {
 		return errors.Join(err, r.drain(services))
 	}
 	ready, err := r.start(ctx, node)
-	if err != nil || !ready {
+	if err != nil {
 		return errors.Join(err, r.drain(services))
+	}
+	if !ready {
+		return r.leave(node, services)
 	}
 	r.backend.node.Store(node)
 	services.UpdateHealth()
 	if err := r.announce(); err != nil {
-		return errors.Join(err, r.drain(services))
+		return errors.Join(err, r.leave(node, services))
 	}
 	select {
-	case err := <-served:
+	case err := <-r.served:
 		return fmt.Errorf("serving ended: %w", err)
 	case err := <-node.Failed():
 		return &nodeFailure{err}
 	case <-ctx.Done():
-		return r.drain(services)
+		return r.leave(node, services)
 	}
 }

@@ -24,6 +24,7 @@ type serveConfig struct {
 	logLevel     slog.Level
 	pprof        bool
 	anywhere     bool
+	peers        peersConfig
 }
 
 func (s *serveConfig) add(cmd *cobra.Command) {
@@ -33,13 +34,15 @@ func (s *serveConfig) add(cmd *cobra.Command) {
 	flags.StringVar(&s.opsListen, "ops-listen", "127.0.0.1:7434", "the address of /metrics, /livez and /readyz")
 	flags.StringVar(&s.policy, "policy", "", "apply the policy in `FILE` for --tenant, if it differs from the newest")
 	flags.StringVar(&s.keyFile, "pseudonym-key-file", "", "the `FILE` with the key of the pseudonyms; DIR/pseudonym.key if left out")
-	flags.DurationVar(&s.maxStaleness, "max-staleness", 2*time.Second, "how long a withdrawn consent may still be decided ALLOW at most")
+	flags.DurationVar(&s.maxStaleness, "max-staleness", 0,
+		"how long a withdrawn consent may still be decided ALLOW at most; what the cluster was founded with if left out, 2s for a new one")
 	flags.DurationVar(&s.drainTimeout, "drain-timeout", 30*time.Second, "how long calls may go on after a signal to stop")
 	flags.StringVar(&s.readyFile, "ready-file", "", "the `FILE` to write the addresses to once ready; it is removed at the end")
 	flags.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.BoolVar(&s.pprof, "pprof", false, "serve profiles on --ops-listen")
 	flags.BoolVar(&s.anywhere, dangerFlag, false,
 		"listen where other machines can connect: whoever reaches the address can read and change every record")
+	s.peers.add(cmd)
 }
 
 // validate finds what is wrong before anything is opened.
@@ -55,11 +58,11 @@ func (s *serveConfig) validate() error {
 			return usageErrorf("%q can't be listened on: write host:port or unix:///path", addr)
 		}
 	}
-	if s.maxStaleness < time.Second || s.maxStaleness > time.Hour { // the least is the cluster's, which has to hold an election in it
+	if s.maxStaleness != 0 && (s.maxStaleness < time.Second || s.maxStaleness > time.Hour) { // an election has to fit into the least
 		return usageErrorf("--max-staleness %s must be between 1s and 1h", s.maxStaleness)
 	}
 	if s.drainTimeout <= 0 {
 		return usageErrorf("--drain-timeout %s must be more than nothing", s.drainTimeout)
 	}
-	return nil
+	return s.peers.validate()
 }
