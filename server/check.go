@@ -81,6 +81,10 @@ func (c *core) view(ctx context.Context, demand *consentv1.Consistency) (consent
 	if err != nil {
 		return consent.View{}, err
 	}
+	return c.viewAt(ctx, consistency)
+}
+
+func (c *core) viewAt(ctx context.Context, consistency consent.Consistency) (consent.View, error) {
 	view, err := c.state.View(ctx, consistency)
 	if err != nil {
 		return consent.View{}, err

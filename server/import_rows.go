@@ -62,7 +62,8 @@ func (i *importing) newUpload(message *consentv1.ImportEventsRequest, last *uint
 	if n := len(rows); n == 0 || n > maxRows {
 		return nil, invalid("rows", "%d rows: send 1 to %d in a message", n, maxRows)
 	}
-	view, err := i.view(i.stream.Context(), nil)
+	ctx := i.stream.Context()
+	target, err := i.targetOf(ctx, i.name)
 	if err != nil {
 		return nil, err
 	}
@@ -72,17 +73,33 @@ func (i *importing) newUpload(message *consentv1.ImportEventsRequest, last *uint
 			return nil, invalid("rows", "row %d comes after row %d: number rows from 1 in ascending order", row.GetRow(), *last)
 		}
 		*last = row.GetRow()
-		result := &u.results[n]
-		result.Row = row.GetRow()
-		events, err := rowEvents(row, view.Tenants[i.name], consent.TimeOf(i.now()))
-		if err != nil {
-			result.Status = i.itemStatus(i.stream.Context(), err)
-			continue
+		u.results[n].Row = row.GetRow()
+		if err := i.addRow(ctx, u, row, &u.results[n], target); err != nil {
+			return nil, err
 		}
-		u.rows = append(u.rows, importRow{events, result})
 	}
 	u.last = *last
 	return u, nil
+}
+
+// addRow adds a row to those that are to be written, or tells its result why it can't be. It returns why the import can't go on.
+func (i *importing) addRow(
+	ctx context.Context, u *upload, row *consentv1.ImportRow, result *consentv1.ImportRowResult, target *target,
+) error {
+	var events []consent.SubjectEvent
+	err := target.validate(ctx, func(t *consent.Tenant) (err error) {
+		events, err = rowEvents(row, t, consent.TimeOf(i.now()))
+		return err
+	})
+	switch {
+	case err == nil:
+		u.rows = append(u.rows, importRow{events, result})
+	case endsImport(err):
+		return err
+	default:
+		result.Status = i.itemStatus(ctx, err)
+	}
+	return nil
 }
 
 // rowEvents validates the events of a row. What isn't a "no" and lies in the future is refused: clamped to the moment of each import, it

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"time"
@@ -81,10 +82,20 @@ func (c *core) streamInterceptor(m *callMetrics) grpc.StreamServerInterceptor {
 // told returns what the caller is told of an error, and logs what nobody foresaw.
 func (c *core) told(ctx context.Context, method string, err error) error {
 	s := statusOf(err)
-	if s.Code() == codes.Internal {
+	switch {
+	case s.Code() != codes.Internal:
+	case isLibrarys(err):
+		c.log.LogAttrs(ctx, slog.LevelWarn, "a caller sent what can't be read", slog.String("method", method), slog.Any("error", err))
+	default:
 		c.log.LogAttrs(ctx, slog.LevelError, "a call failed", slog.String("method", method), slog.Any("error", err))
 	}
 	return s.Err()
+}
+
+// isLibrarys reports whether an error is what the library says of a caller's messages, as of one that isn't the method's.
+func isLibrarys(err error) bool {
+	var given interface{ GRPCStatus() *status.Status }
+	return errors.As(err, &given)
 }
 
 // itemStatus is the same for one item of many.

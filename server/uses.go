@@ -20,20 +20,24 @@ func (s *recordService) RecordUses(ctx context.Context, r *consentv1.RecordUsesR
 	if err != nil {
 		return nil, err
 	}
-	name, tenant, err := s.tenantForWriting(ctx, r.GetTenant())
+	target, err := s.targetOf(ctx, r.GetTenant())
 	if err != nil {
 		return nil, err
 	}
-	use, err := useOf(r, tenant)
+	var use consent.Event
+	err = target.validate(ctx, func(t *consent.Tenant) (err error) {
+		use, err = useOf(r, t)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	events, unusable := usesOf(ids, use, keepsCase(tenant))
+	events, unusable := usesOf(ids, use, keepsCase(target.tenant))
 	reply := &consentv1.RecordUsesResponse{Unusable: unusable, RequestId: uuid.UUID(id).String()}
 	if len(events) == 0 {
 		return nil, invalid("subjects", "none of the %d ids can be used: give 1 to %d bytes of UTF-8 each", len(unusable), maxSubjectBytes)
 	}
-	result, err := s.records.Write(ctx, consent.Write{Tenant: name, RequestID: id, Events: events})
+	result, err := s.records.Write(ctx, consent.Write{Tenant: target.name, RequestID: id, Events: events})
 	if err != nil {
 		return nil, err
 	}

@@ -31,11 +31,15 @@ func (s *recordService) WriteEvents(ctx context.Context, r *consentv1.WriteEvent
 	if err != nil {
 		return nil, err
 	}
-	name, tenant, err := s.tenantForWriting(ctx, r.GetTenant())
+	target, err := s.targetOf(ctx, r.GetTenant())
 	if err != nil {
 		return nil, err
 	}
-	events, err := subjectEvents("events", r.GetEvents(), tenant, consent.TimeOf(s.now()))
+	var events []consent.SubjectEvent
+	err = target.validate(ctx, func(t *consent.Tenant) (err error) {
+		events, err = subjectEvents("events", r.GetEvents(), t, consent.TimeOf(s.now()))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +47,7 @@ func (s *recordService) WriteEvents(ctx context.Context, r *consentv1.WriteEvent
 	if r.GetValidateOnly() {
 		write = s.records.Preview
 	}
-	result, err := write(ctx, consent.Write{Tenant: name, RequestID: id, Events: events})
+	result, err := write(ctx, consent.Write{Tenant: target.name, RequestID: id, Events: events})
 	if err != nil {
 		return nil, err
 	}
@@ -66,20 +70,6 @@ func requestID(text string) (consent.RequestID, error) {
 		return consent.RequestID{}, invalid("request_id", "it is no UUIDv7: make one when the write is first tried, or leave it out")
 	}
 	return consent.RequestID(id), nil
-}
-
-// tenantForWriting returns a tenant's name, and what is known of it here: nil for nothing yet. That may be a little behind, which is
-// enough to know permissions by; a write needs no fresher state, because the state machine decides.
-func (c *core) tenantForWriting(ctx context.Context, name string) (string, *consent.Tenant, error) {
-	name, err := tenantName(name)
-	if err != nil {
-		return "", nil, err
-	}
-	view, err := c.view(ctx, nil)
-	if err != nil {
-		return "", nil, err
-	}
-	return name, view.Tenants[name], nil
 }
 
 // subjectEvents validates events and lets their subjects through the door. All faults are told at once.
