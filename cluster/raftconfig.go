@@ -22,7 +22,7 @@ func raftConfig(o Options, nodeID string, notices chan<- bool) *raft.Config {
 	c.CommitTimeout = 10 * time.Millisecond
 
 	c.BatchApplyCh = true
-	c.MaxAppendEntries = 256
+	c.MaxAppendEntries = 64
 
 	c.SnapshotInterval, c.SnapshotThreshold = o.tuning.snapshotInterval, o.tuning.snapshotEntries
 	c.TrailingLogs = o.tuning.trailingLogs

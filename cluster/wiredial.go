@@ -13,6 +13,13 @@ func (w *Wire) DialPeer(ctx context.Context, id, address string) (net.Conn, erro
 	return w.dial(ctx, kindPeers, id, address)
 }
 
+// dialWithin connects to a node within a time.
+func (w *Wire) dialWithin(timeout time.Duration, kind byte, id, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return w.dial(ctx, kind, id, address)
+}
+
 // dial connects to a node. Nothing was asked of it if that fails.
 func (w *Wire) dial(ctx context.Context, kind byte, id, address string) (net.Conn, error) {
 	me := w.identity.Load()
