@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-const testCluster = "018f3c1e-0000-7000-8000-000000000001"
+const wiredCluster = "018f3c1e-0000-7000-8000-000000000001"
 
 // openWire opens a wire on a free port of the loopback address. It is closed with the test.
 func openWire(tb testing.TB, o WireOptions) *Wire {
@@ -28,7 +28,7 @@ func openWire(tb testing.TB, o WireOptions) *Wire {
 func openWireAs(tb testing.TB, nodeID string, o WireOptions) *Wire {
 	tb.Helper()
 	w := openWire(tb, o)
-	if err := w.identify(testCluster, nodeID); err != nil {
+	if err := w.identify(wiredCluster, nodeID); err != nil {
 		tb.Fatal(err)
 	}
 	return w
