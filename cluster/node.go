@@ -81,10 +81,7 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	n.work()
 	n.started.Store(true)
-	if n.options.Wire == nil {
-		return nil
-	}
-	return n.options.Wire.identify(n.dir.standing().clusterID, n.dir.nodeID)
+	return nil
 }
 
 // Open is New and Start.
@@ -139,9 +136,11 @@ func (n *Node) openDatabases() (err error) {
 func (n *Node) startRaft() error {
 	notices := make(chan bool, 16)
 	config := raftConfig(n.options, n.dir.nodeID, notices)
-	transport := n.openTransport()
+	transport, err := n.openTransport()
+	if err != nil {
+		return err
+	}
 	n.logs.acknowledge = n.dir.becomeMember
-	var err error
 	n.raft, err = raft.NewRaft(config, &fsm{store: n.store, report: n.failure.report}, n.logs, n.logs, n.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("starting Raft: %w", err)
@@ -161,13 +160,22 @@ func (n *Node) startRaft() error {
 }
 
 // openTransport opens the way to the other replicas.
-func (n *Node) openTransport() raft.Transport {
-	if n.options.tuning.transport != nil {
-		return n.options.tuning.transport(n.dir.nodeID)
+func (n *Node) openTransport() (raft.Transport, error) {
+	wire := n.options.Wire
+	switch {
+	case n.options.tuning.transport != nil:
+		return n.options.tuning.transport(n.dir.nodeID), nil
+	case wire == nil:
+		_, transport := raft.NewInmemTransport(n.address())
+		n.onClose(transport.Close)
+		return transport, nil
 	}
-	_, transport := raft.NewInmemTransport(n.address())
+	if err := wire.identify(n.dir.standing().clusterID, n.dir.nodeID); err != nil {
+		return nil, err
+	}
+	transport := wire.transport(n.options.Logger)
 	n.onClose(transport.Close)
-	return transport
+	return transport, nil
 }
 
 // address returns where others reach this replica. One without a wire is reached by nobody, and has the address that its transport wants.
