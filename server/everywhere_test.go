@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"testing"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/status"
 )
@@ -93,6 +95,77 @@ func everyCall(r *rig, tenant, subject, permission string, c *consentv1.Consiste
 	}
 }
 
+// everyClusterCall calls every RPC that is about replicas, with a name, an address and a file, and returns its error.
+func everyClusterCall(r *rig, name, address, file string) map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"GetClusterStatus": func(ctx context.Context) error {
+			_, err := r.cluster.GetClusterStatus(ctx, &consentv1.GetClusterStatusRequest{})
+			return err
+		},
+		"JoinCluster": func(ctx context.Context) error {
+			_, err := r.cluster.JoinCluster(ctx, &consentv1.JoinClusterRequest{Peers: []string{address}})
+			return err
+		},
+		"RemoveMember": func(ctx context.Context) error {
+			_, err := r.cluster.RemoveMember(ctx, &consentv1.RemoveMemberRequest{Id: name})
+			return err
+		},
+		"PromoteMember": func(ctx context.Context) error {
+			_, err := r.cluster.PromoteMember(ctx, &consentv1.PromoteMemberRequest{Id: name})
+			return err
+		},
+		"DemoteMember": func(ctx context.Context) error {
+			_, err := r.cluster.DemoteMember(ctx, &consentv1.DemoteMemberRequest{Id: name})
+			return err
+		},
+		"TransferLeadership": func(ctx context.Context) error {
+			_, err := r.cluster.TransferLeadership(ctx, &consentv1.TransferLeadershipRequest{Id: name})
+			return err
+		},
+		"TakeSnapshot": func(ctx context.Context) error {
+			_, err := r.cluster.TakeSnapshot(ctx, &consentv1.TakeSnapshotRequest{})
+			return err
+		},
+		"BackUp": func(ctx context.Context) error {
+			_, err := backedUp(ctx, r)
+			return err
+		},
+		"Restore": func(ctx context.Context) error {
+			_, err := restored(ctx, r, true, file)
+			return err
+		},
+		"Introduce": func(ctx context.Context) error {
+			_, err := r.discovery.Introduce(ctx, &peerv1.IntroduceRequest{})
+			return err
+		},
+		"Promise": func(ctx context.Context) error {
+			_, err := r.discovery.Promise(ctx, &peerv1.PromiseRequest{FounderId: name, ClusterId: name, KeyCheck: []byte(file)})
+			return err
+		},
+		"Enrol": func(ctx context.Context) error {
+			_, err := r.discovery.Enrol(ctx, &peerv1.EnrolRequest{NodeId: name, Address: address, KeyCheck: []byte(file)})
+			return err
+		},
+	}
+}
+
+// TestEveryMethodIsCalled: what is served is swept by these tests.
+func TestEveryMethodIsCalled(t *testing.T) {
+	r := newRig(t)
+	called := everyCall(r, "", "", "", nil)
+	maps.Copy(called, everyClusterCall(r, "", "", ""))
+	for service, info := range r.server.grpc.GetServiceInfo() {
+		if strings.HasPrefix(service, "grpc.") {
+			continue
+		}
+		for _, method := range info.Methods {
+			if called[method.Name] == nil && method.Name != "StreamCheck" { // whose errors are items
+				t.Errorf("%s/%s is swept nowhere", service, method.Name)
+			}
+		}
+	}
+}
+
 // exchange sends messages and reads answers until the stream ends.
 func exchange[Q, A any](send func(Q) error, recv func() (A, error), closeSend func() error, messages ...Q) error {
 	for _, m := range messages {
@@ -158,9 +231,26 @@ func TestEveryErrorHasOneInfo(t *testing.T) {
 			t.Run(in.name+"/"+name, func(t *testing.T) { wantOneInfo(t, call(background(t))) })
 		}
 	}
+	for _, in := range []struct{ name, address, file string }{
+		{"", "", ""}, {anna + "\x00", anna, ""}, {strings.Repeat("anna", 65), "unix://anna", strings.Repeat("anna", 65)},
+	} {
+		for name, call := range everyClusterCall(r, in.name, in.address, in.file) {
+			t.Run("bad input/"+name, func(t *testing.T) { wantOneInfo(t, call(background(t))) })
+		}
+	}
 	failures := []error{errors.New("the bits of anna@example.org have rotted")}
 	for _, o := range outcomes {
 		failures = append(failures, o.err)
+	}
+	for _, failure := range failures {
+		r.memory.failWith(func(call string) error { return fmt.Errorf("%s: %w", call, failure) })
+		for name, call := range everyClusterCall(r, "b", "127.0.0.1:1", "file") {
+			err := call(background(t))
+			if err == nil {
+				t.Errorf("%s doesn't fail with %v", name, failure)
+			}
+			wantOneInfo(t, err)
+		}
 	}
 	for _, failing := range []string{"View", "Record", "Write", "Preview", "History", "EachRecord", "PutPolicy", "Policy", "PolicyVersions"} {
 		for _, failure := range failures {

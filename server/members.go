@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,11 +70,11 @@ func (s *clusterService) DemoteMember(ctx context.Context, r *consentv1.DemoteMe
 }
 
 // change makes a change of one member.
-func change(ctx context.Context, id string, make func(context.Context, string) error) error {
+func change(ctx context.Context, id string, by func(context.Context, string) error) error {
 	if err := checkName("id", id); err != nil {
 		return err
 	}
-	return spoken(make(ctx, id))
+	return spoken(by(ctx, id))
 }
 
 // TransferLeadership makes another voter the leader.
@@ -113,7 +114,10 @@ func checkAPIAddress(field, address string) error {
 
 func checkHostPort(field, address string) error {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || port == "" || len(address) > maxNameBytes {
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil || host == "" || len(address) > maxNameBytes {
 		return invalid(field, "it is no address: give host:port")
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -70,7 +71,8 @@ func (m *callMetrics) resolve(services map[string]grpc.ServiceInfo) {
 func (m *callMetrics) of(kind interceptors.GRPCType, service, method string) *methodMetrics {
 	labels := []string{string(kind), service, method}
 	return &methodMetrics{
-		all: m, labels: labels, name: service + "/" + method, unary: kind == interceptors.Unary,
+		all: m, labels: labels, name: service + "/" + method,
+		timed:   kind == interceptors.Unary && service != consentv1.ClusterService_ServiceDesc.ServiceName,
 		started: m.started.WithLabelValues(labels...), received: m.received.WithLabelValues(labels...),
 		sent: m.sent.WithLabelValues(labels...), seconds: m.seconds.WithLabelValues(labels...),
 	}
@@ -94,7 +96,7 @@ func (m *callMetrics) collectors() []prometheus.Collector {
 type methodMetrics struct {
 	all                     *callMetrics
 	labels                  []string
-	unary                   bool
+	timed                   bool // how long it takes says something of this server: streams and changes of the cluster take their time
 	name                    string
 	started, received, sent prometheus.Counter
 	seconds                 prometheus.Observer
@@ -105,7 +107,7 @@ type methodMetrics struct {
 func (m *methodMetrics) PostCall(err error, took time.Duration) {
 	m.handledWith(status.Code(err)).Inc()
 	m.seconds.Observe(took.Seconds())
-	if m.unary {
+	if m.timed {
 		m.all.slow(m.name, err, took)
 	}
 }

@@ -164,7 +164,7 @@ func askPeer[Q, A any](ctx context.Context, p *Peers, to Peer, call method[Q, A]
 
 // Introduce returns who the replica at an address of the API is.
 func (p *Peers) Introduce(ctx context.Context, address string) (reply *peerv1.IntroduceResponse, err error) {
-	err = discover(ctx, address, func(client peerv1.DiscoveryServiceClient) error {
+	err = discover(address, func(client peerv1.DiscoveryServiceClient) error {
 		reply, err = client.Introduce(ctx, &peerv1.IntroduceRequest{})
 		return err
 	})
@@ -173,7 +173,7 @@ func (p *Peers) Introduce(ctx context.Context, address string) (reply *peerv1.In
 
 // Promise binds a new replica to the one that founds a cluster.
 func (p *Peers) Promise(ctx context.Context, address string, promise *peerv1.PromiseRequest) error {
-	return discover(ctx, address, func(client peerv1.DiscoveryServiceClient) error {
+	return discover(address, func(client peerv1.DiscoveryServiceClient) error {
 		_, err := client.Promise(ctx, promise)
 		return err
 	})
@@ -181,7 +181,7 @@ func (p *Peers) Promise(ctx context.Context, address string, promise *peerv1.Pro
 
 // Enrol takes a new replica into the cluster of the one asked.
 func (p *Peers) Enrol(ctx context.Context, address string, enrol *peerv1.EnrolRequest) (reply *peerv1.EnrolResponse, err error) {
-	err = discover(ctx, address, func(client peerv1.DiscoveryServiceClient) error {
+	err = discover(address, func(client peerv1.DiscoveryServiceClient) error {
 		reply, err = client.Enrol(ctx, enrol)
 		return err
 	})
@@ -189,7 +189,7 @@ func (p *Peers) Enrol(ctx context.Context, address string, enrol *peerv1.EnrolRe
 }
 
 // discover calls the API of a replica, on a connection for this call alone: before there is a cluster, who answers there may change.
-func discover(ctx context.Context, address string, call func(peerv1.DiscoveryServiceClient) error) (err error) {
+func discover(address string, call func(peerv1.DiscoveryServiceClient) error) (err error) {
 	conn, err := newConn(func(ctx context.Context) (net.Conn, error) { return dialAPI(ctx, address) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, err)

@@ -114,25 +114,30 @@ type peerService struct {
 	backend PeerBackend
 }
 
+// Term answers with the current Raft term.
 func (s *peerService) Term(ctx context.Context, _ *peerv1.TermRequest) (*peerv1.TermResponse, error) {
 	term, err := s.backend.Term(ctx)
 	return &peerv1.TermResponse{Term: term}, err
 }
 
+// Cover answers with a covering index.
 func (s *peerService) Cover(ctx context.Context, _ *peerv1.CoverRequest) (*peerv1.CoverResponse, error) {
 	index, err := s.backend.Cover(ctx)
 	return &peerv1.CoverResponse{Index: index}, err
 }
 
+// Propose answers with the outcome of a command.
 func (s *peerService) Propose(ctx context.Context, r *peerv1.ProposeRequest) (*peerv1.ProposeResponse, error) {
 	outcome, err := s.backend.Propose(ctx, r.GetCommand())
 	return &peerv1.ProposeResponse{Outcome: outcome}, err
 }
 
+// Report answers where this replica stands.
 func (s *peerService) Report(ctx context.Context, _ *peerv1.ReportRequest) (*peerv1.ReportResponse, error) {
 	return s.backend.Report(ctx)
 }
 
+// ChangeMembership changes who belongs to the cluster.
 func (s *peerService) ChangeMembership(
 	ctx context.Context, r *peerv1.ChangeMembershipRequest,
 ) (*peerv1.ChangeMembershipResponse, error) {

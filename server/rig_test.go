@@ -11,6 +11,7 @@ import (
 	"time"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -48,11 +49,14 @@ purposes:
 // rig is a server over bufconn with a memory backend behind it.
 type rig struct {
 	memory      *memoryBackend
+	replica     *memoryCluster
 	server      *Server
 	conn        *grpc.ClientConn
 	permissions consentv1.PermissionServiceClient
 	records     consentv1.RecordServiceClient
 	policies    consentv1.PolicyServiceClient
+	cluster     consentv1.ClusterServiceClient
+	discovery   peerv1.DiscoveryServiceClient
 	registry    *prometheus.Registry
 	log         *safeText
 }
@@ -80,9 +84,11 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	memory := newMemory()
 	memory.put(t, defaultTenant, testPolicy)
-	r := &rig{memory: memory, registry: prometheus.NewRegistry(), log: new(safeText)}
+	replica := &memoryCluster{memoryBackend: memory, backup: []byte("a backup")}
+	r := &rig{memory: memory, replica: replica, registry: prometheus.NewRegistry(), log: new(safeText)}
 	o := Options{
-		State: memory, Records: memory, Policies: memory, Registerer: r.registry, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
+		State: memory, Records: memory, Policies: memory, Cluster: replica, Discovery: replica,
+		Registerer: r.registry, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {
 		f(&o)
@@ -114,6 +120,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r.permissions = consentv1.NewPermissionServiceClient(r.conn)
 	r.records = consentv1.NewRecordServiceClient(r.conn)
 	r.policies = consentv1.NewPolicyServiceClient(r.conn)
+	r.cluster = consentv1.NewClusterServiceClient(r.conn)
+	r.discovery = peerv1.NewDiscoveryServiceClient(r.conn)
 	return r
 }
 

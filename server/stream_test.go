@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 func ask(id uint64, check *consentv1.CheckRequest) *consentv1.StreamCheckRequest {
@@ -132,4 +135,21 @@ func TestPanicsAreOneCalls(t *testing.T) {
 		t.Errorf("the process doesn't go on after a panic: %v", err)
 	}
 	wantLog(t, r, "rotten bits", "goroutine", "a call panicked", "check.go")
+}
+
+// TestGarbageIsTheCallersMistake: it's logged, for it has a cause somewhere, but nothing failed here.
+func TestGarbageIsTheCallersMistake(t *testing.T) {
+	r := newRig(t)
+	stream := must[grpc.ClientStream](t)(r.conn.NewStream(background(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+		consentv1.PermissionService_CheckSegment_FullMethodName))
+	if err := stream.SendMsg(wrapperspb.Bytes([]byte{0xff, 0xff})); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(new(consentv1.CheckSegmentResponse)); status.Code(err) != codes.Internal {
+		t.Errorf("error %v", err)
+	}
+	wantLog(t, r, "a caller sent what can't be read")
+	if strings.Contains(r.log.String(), "level=ERROR") {
+		t.Errorf("logged as an error: %s", r.log)
+	}
 }

@@ -24,11 +24,12 @@ func (c *core) targetOf(ctx context.Context, tenant string) (*target, error) {
 		return nil, err
 	}
 	t := &target{core: c, name: name}
-	if err := t.look(ctx, consent.Consistency{}); err != nil {
-		return nil, err
+	err = t.look(ctx, consent.Consistency{})
+	if err == nil && (t.tenant == nil || t.tenant.Policy == nil) {
+		err = t.look(ctx, consent.Consistency{Full: true})
 	}
-	if t.tenant == nil || t.tenant.Policy == nil {
-		return t, t.look(ctx, consent.Consistency{Full: true})
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
