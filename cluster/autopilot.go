@@ -20,16 +20,26 @@ type pilot struct {
 	autopilot.StablePromoter
 }
 
-// run has learners promoted while this replica leads, until the context ends. leads says whether it does, and changed that this may be
-// another answer now.
-func (p *pilot) run(ctx context.Context, leads func() bool, changed <-chan struct{}) {
+// runPilot has learners promoted while this replica leads, until the context ends.
+func (n *Node) runPilot(ctx context.Context) {
+	leads := func() (bool, <-chan struct{}) {
+		r := n.leader.reign.Load()
+		return r.here != nil, r.ended.Done()
+	}
+	(&pilot{membership: n.membership, tuning: n.options.tuning}).run(ctx, leads)
+}
+
+// run has learners promoted while this replica leads, until the context ends. leads says whether it does, and ends a channel when that may
+// have changed.
+func (p *pilot) run(ctx context.Context, leads func() (yes bool, changed <-chan struct{})) {
 	promote := func(id string) error { return p.membership.promoteUnasked(ctx, id) }
 	a := autopilot.New(promotions{p.membership.raft, promote}, p,
 		autopilot.WithPromoter(p), autopilot.WithLogger(newRaftLogger(p.membership.logger)),
 		autopilot.WithUpdateInterval(p.tuning.inspection), autopilot.WithReconcileInterval(p.tuning.inspection))
 	defer func() { <-a.Stop() }()
 	for {
-		if leads() {
+		yes, changed := leads()
+		if yes {
 			a.Start(ctx)
 		} else {
 			<-a.Stop()

@@ -25,12 +25,19 @@ type membership struct {
 	self   string
 	raft   *raft.Raft
 	roster func(context.Context) roster
-	write  func(context.Context, store.Command) (store.Result, error)
-	stays  func(id string) bool // wishes
+	write  func(context.Context, store.Command) (store.Result, error) // as the leader
+	stays  func(id string) bool                                       // wishes
 	logger *slog.Logger
 	// patience is how long an election may leave members unsettled.
 	patience time.Duration
 	turn     chan struct{} // holds one while a change is made
+}
+
+func (n *Node) newMembership() *membership {
+	return &membership{
+		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: n.carryOut, stays: n.store.StaysLearner, logger: n.options.Logger,
+		patience: leastElections * n.options.tuning.election, turn: make(chan struct{}, 1),
+	}
 }
 
 // errMoved is returned by change when this replica has handed its leadership over, so that the next leader can make the change.
@@ -223,8 +230,7 @@ func (m *membership) wish(ctx context.Context, id string, stays bool) error {
 	if m.stays(id) == stays {
 		return nil
 	}
-	result, err := m.write(ctx, store.Command{Member: &store.MemberCommand{ID: id, StaysLearner: stays}})
-	if err = errors.Join(err, result.Err); err != nil {
+	if _, err := m.write(ctx, store.Command{Member: &store.MemberCommand{ID: id, StaysLearner: stays}}); err != nil {
 		return refuse("it couldn't be recorded whether %s stays a learner (%w): try again", id, err)
 	}
 	return nil

@@ -386,21 +386,14 @@ func TestChangesAreTheLeaders(t *testing.T) {
 func (c *crew) runPilot() {
 	for _, n := range c.nodes {
 		ctx, cancel := context.WithCancel(context.Background())
-		changed := make(chan struct{})
-		done := make(chan struct{})
-		go func() {
-			for ctx.Err() == nil {
-				select {
-				case changed <- struct{}{}:
-				case <-ctx.Done():
-				}
-			}
-		}()
-		go func() {
-			defer close(done)
-			(&pilot{membership: n.membership, tuning: quick}).run(ctx, func() bool { return n.raft.State() == raft.Leader }, changed)
-		}()
-		c.tb.Cleanup(func() { cancel(); <-done })
+		leads := func() (bool, <-chan struct{}) {
+			soon, cancel := context.WithTimeout(ctx, time.Millisecond)
+			context.AfterFunc(soon, cancel)
+			return n.raft.State() == raft.Leader, soon.Done()
+		}
+		var running sync.WaitGroup
+		running.Go(func() { (&pilot{membership: n.membership, tuning: quick}).run(ctx, leads) })
+		c.tb.Cleanup(func() { cancel(); running.Wait() })
 	}
 }
 

@@ -16,21 +16,22 @@ import (
 
 // Node is a replica: a member of a cluster, or on its way into one. Its methods may be called at the same time.
 type Node struct {
-	options   Options
-	instance  [16]byte // tells this process from another one of the same name
-	failure   *failure
-	fresh     *freshness
-	dir       *dataDir
-	space     *diskSpace
-	logs      *logStore
-	store     *store.Store
-	door      store.Pseudonymizer
-	snapshots *snapshotStore
-	raft      *raft.Raft
-	leader    *leader
-	clock     *stamper
-	writes    *proposer
-	peers     Peers
+	options    Options
+	instance   [16]byte // tells this process from another one of the same name
+	failure    *failure
+	fresh      *freshness
+	dir        *dataDir
+	space      *diskSpace
+	logs       *logStore
+	store      *store.Store
+	door       store.Pseudonymizer
+	snapshots  *snapshotStore
+	raft       *raft.Raft
+	leader     *leader
+	membership *membership
+	clock      *stamper
+	writes     *proposer
+	peers      Peers
 
 	started atomic.Bool
 	working sync.WaitGroup
@@ -155,6 +156,7 @@ func (n *Node) startRaft() error {
 	n.leader.term, n.leader.apply, n.leader.clock, n.leader.check = n.term, apply, n.clock, n.door.CheckValue()
 	n.leader.began, n.leader.report = n.fresh.begin, n.failure.report
 	n.raft.RegisterObserver(raft.NewObserver(n.leader.heard, false, aboutLeaders))
+	n.membership = n.newMembership()
 	n.fresh.index, n.fresh.applied = n.coveringIndex, n.store.WaitApplied
 	return nil
 }
@@ -217,6 +219,7 @@ func (n *Node) work() {
 	n.working.Go(func() { n.fresh.run(ctx) })
 	n.working.Go(func() { n.space.run(stop) })
 	n.working.Go(n.writes.run)
+	n.working.Go(func() { n.runPilot(ctx) })
 	n.working.Go(func() {
 		select {
 		case err := <-n.store.Failed():

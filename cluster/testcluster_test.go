@@ -28,8 +28,8 @@ type testReplica struct {
 	fs    *vfs.MemFS
 }
 
-// steady makes elections short, and long enough for several replicas under the race detector.
-var steady = tuning{election: 100 * time.Millisecond}
+// steady makes elections short, and long enough for several replicas under the race detector. Learners stay learners: nobody looks at them.
+var steady = tuning{election: 100 * time.Millisecond, inspection: time.Hour}
 
 // newCluster starts so many voters, n1 and so on, and so many learners, l1 and so on. The first ones begin with all of them as members.
 // Set changes the options of each; it may be nil.

@@ -166,6 +166,11 @@ func (p *testPeers) Report(ctx context.Context, of Peer) (*peerv1.ReportResponse
 	return ask(ctx, p, of, func(ctx context.Context, n *Node) (*peerv1.ReportResponse, error) { return n.Report(ctx) })
 }
 
+func (p *testPeers) ChangeMembership(ctx context.Context, leader Peer, c *peerv1.ChangeMembershipRequest) error {
+	_, err := ask(ctx, p, leader, func(ctx context.Context, n *Node) (any, error) { return nil, n.ChangeMembership(ctx, c) })
+	return err
+}
+
 // rpcPatience is how long Raft waits for an answer, and for one to a snapshot.
 const rpcPatience, snapshotPatience = 200 * time.Millisecond, 20 * time.Second
 
