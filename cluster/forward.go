@@ -116,7 +116,7 @@ func (n *Node) send(ctx context.Context, r *reign, command store.Command) (store
 }
 
 // Propose carries out a command for another replica, and returns the outcome. It isn't passed on: what doesn't lead says so. The only
-// commands that others may propose are writes and policies.
+// commands that others may propose are writes, policies and the steps of a restore.
 func (n *Node) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	if err := n.running(); err != nil {
 		return encodeOutcome(store.Result{}, notWritten(err)), nil
@@ -124,8 +124,8 @@ func (n *Node) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	ctx, cancel := answerable(ctx, writeWait)
 	defer cancel()
 	c, err := store.DecodeCommand(command)
-	if err == nil && c.Write == nil && c.Policy == nil {
-		err = errors.New("it is neither a write nor a policy")
+	if err == nil && c.Write == nil && c.Policy == nil && c.Restore == nil {
+		err = errors.New("it is none that another replica may propose")
 	}
 	if err != nil {
 		return encodeOutcome(store.Result{}, notWritten(fmt.Errorf("the command can't be read: %w", err))), nil

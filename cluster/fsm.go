@@ -12,6 +12,9 @@ import (
 // errStopped answers entries after one that couldn't be applied. Going past it would make this replica differ from the others.
 var errStopped = errors.New("this replica has stopped applying the log")
 
+// errRestoring answers who wants a snapshot while a backup comes through the log: after a crash it comes again, from there.
+var errRestoring = errors.New("a backup is being restored: take the snapshot after it")
+
 // fsm applies the log to the store. Raft calls it from one goroutine.
 type fsm struct {
 	store   *store.Store
@@ -55,6 +58,9 @@ func (f *fsm) stopAt(err error) error {
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if f.stopped {
 		return nil, errStopped
+	}
+	if f.store.Restoring() {
+		return nil, errRestoring
 	}
 	return &marker{store: f.store, covers: f.store.Applied()}, nil
 }

@@ -31,6 +31,7 @@ type Node struct {
 	membership *membership
 	clock      *stamper
 	writes     *proposer
+	retention  *retention
 	peers      Peers
 
 	started atomic.Bool
@@ -151,6 +152,7 @@ func (n *Node) startRaft() error {
 	apply := func(entry []byte) raft.ApplyFuture { return n.raft.Apply(entry, 0) }
 	n.clock = newStamper(n.options.Now, func() consent.Time { return n.store.Head().Stamp }, n.options.Logger)
 	n.writes = newProposer(apply, n.clock, n.options.MaxWaiting)
+	n.retention = &retention{leads: func() bool { return n.leader.reign.Load().here != nil }, nextDue: n.store.NextDue, clock: n.clock, apply: apply}
 	n.leader = newLeader()
 	n.leader.notices, n.leader.elsewhere = notices, n.anotherLeader
 	n.leader.term, n.leader.apply, n.leader.clock, n.leader.check = n.term, apply, n.clock, n.door.CheckValue()
@@ -220,6 +222,7 @@ func (n *Node) work() {
 	n.working.Go(func() { n.space.run(stop) })
 	n.working.Go(n.writes.run)
 	n.working.Go(func() { n.runPilot(ctx) })
+	n.working.Go(func() { n.retention.run(stop) })
 	n.working.Go(func() {
 		select {
 		case err := <-n.store.Failed():

@@ -38,6 +38,9 @@ var sentinels = map[uint64]error{
 	9:  consent.ErrTooManyNames,
 	10: store.ErrTooManyTenants,
 	11: store.ErrRequestID,
+	12: consent.ErrBackup,
+	13: store.ErrSnapshot,
+	14: store.ErrPseudonymKey,
 
 	32: ErrNotLeading,
 	33: ErrClock,

@@ -231,6 +231,8 @@ func sizeOf(c *store.Command) int {
 	switch {
 	case c.Policy != nil:
 		size += len(c.Policy.Document)
+	case c.Restore != nil:
+		size += len(c.Restore.Piece)
 	case c.Write != nil:
 		for i := range c.Write.Events {
 			e := &c.Write.Events[i].Event

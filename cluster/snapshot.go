@@ -89,10 +89,11 @@ func writeStream(s *store.Store, w io.Writer) (covers uint64, err error) {
 	return snapshot.Index(), nil
 }
 
-// restore replaces the store's state by that of a stream.
+// restore replaces the store's state by that of a stream, unless the state covers the stream already: Raft may deliver one late, and a
+// replica that went back to it would have less than it has proven to have. Both are states of the same log, so the newer one serves.
 func restore(s *store.Store, stream io.Reader) error {
 	covers, err := readStreamHead(stream)
-	if err != nil {
+	if err != nil || s.Applied() >= covers {
 		return err
 	}
 	if err := s.Restore(stream); err != nil {

@@ -92,14 +92,14 @@ func (e *entry) restoring() bool { return e.state.restoring != nil }
 // run executes one command.
 func (e *entry) run(c *decodedCommand) Result {
 	switch {
-	case c.Write != nil:
-		return e.applyWrite(c.Write, c.payload)
-	case c.Policy != nil:
-		return e.applyPolicy(c.Policy, c.payload)
 	case c.Restore != nil:
 		return e.applyRestore(c.Restore)
 	case c.TermStart == nil && e.restoring():
 		return e.refuse(ErrRestoring)
+	case c.Write != nil:
+		return e.applyWrite(c.Write, c.payload)
+	case c.Policy != nil:
+		return e.applyPolicy(c.Policy, c.payload)
 	case c.Member != nil:
 		return e.applyMember(c.Member)
 	default:

@@ -37,7 +37,7 @@ type RestoreCommand struct {
 }
 
 // restorePatience is how many milliseconds of stamped time a restore is kept that no step comes for: whoever sent it is gone.
-const restorePatience = 10_000
+const restorePatience = 5_000
 
 // restoring is a restore on its way, on each replica: the state is built aside from the pieces that entries of the log bring, and takes the
 // place of the current one at the entry that finishes it.

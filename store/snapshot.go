@@ -50,6 +50,9 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 // Index returns the index that the snapshot stands at.
 func (s *Snapshot) Index() uint64 { return s.meta.applied }
 
+// Epoch returns the epoch that its index is one of.
+func (s *Snapshot) Epoch() uint64 { return s.meta.epoch }
+
 // Close lets the snapshot go. The store can't close before.
 func (s *Snapshot) Close() error {
 	defer s.ledger.release()
