@@ -6,11 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"runtime"
-	"time"
 
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -83,7 +81,8 @@ func (s *PeerServer) Stop(ctx context.Context) error {
 	return nil
 }
 
-// guardPeers turns the errors and panics of handlers into statuses. What nobody foresaw is logged here, for the caller has only the words.
+// guardPeers turns the errors and panics of handlers into statuses. Errors are the business of the replica that asked, which gets their
+// words: between two leaders there are many, and none is a fault.
 func guardPeers(log *slog.Logger) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (reply any, err error) {
 		defer func() {
@@ -95,16 +94,10 @@ func guardPeers(log *slog.Logger) grpc.UnaryServerInterceptor {
 				reply, err = nil, saidStatus(errPanic).Err()
 			}
 		}()
-		begun := time.Now()
-		if reply, err = handler(ctx, request); err == nil {
-			return reply, nil
+		if reply, err = handler(ctx, request); err != nil {
+			return nil, saidStatus(err).Err()
 		}
-		s := saidStatus(err)
-		if s.Code() == codes.Internal {
-			log.LogAttrs(ctx, slog.LevelError, "a replica's call failed", slog.String("method", info.FullMethod),
-				slog.String("took", time.Since(begun).String()), slog.Any("error", err))
-		}
-		return nil, s.Err()
+		return reply, nil
 	}
 }
 
