@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,7 +18,14 @@ import (
 type pilot struct {
 	membership *membership
 	tuning     tuning
+	tolerated  atomic.Int64 // failures, by the newest roster; -1 while another leads
 	autopilot.StablePromoter
+}
+
+func newPilot(m *membership, t tuning) *pilot {
+	p := &pilot{membership: m, tuning: t}
+	p.tolerated.Store(-1)
+	return p
 }
 
 // runPilot has learners promoted while this replica leads, until the context ends.
@@ -26,7 +34,7 @@ func (n *Node) runPilot(ctx context.Context) {
 		r := n.leader.reign.Load()
 		return r.here != nil, r.ended.Done()
 	}
-	(&pilot{membership: n.membership, tuning: n.options.tuning}).run(ctx, leads)
+	n.pilot.run(ctx, leads)
 }
 
 // run has learners promoted while this replica leads, until the context ends. leads says whether it does, and ends a channel when that may
@@ -43,6 +51,7 @@ func (p *pilot) run(ctx context.Context, leads func() (yes bool, changed <-chan 
 			a.Start(ctx)
 		} else {
 			<-a.Stop()
+			p.tolerated.Store(-1)
 		}
 		select {
 		case <-changed:
@@ -83,6 +92,7 @@ func (p *pilot) KnownServers() map[raft.ServerID]*autopilot.Server {
 // aren't healthy have some that say so.
 func (p *pilot) FetchServerStats(ctx context.Context, _ map[raft.ServerID]*autopilot.Server) map[raft.ServerID]*autopilot.ServerStats {
 	r := p.membership.roster(ctx)
+	p.tolerated.Store(int64(r.failuresTolerated()))
 	stats := make(map[raft.ServerID]*autopilot.ServerStats, len(r.members))
 	for _, m := range r.members {
 		if m.ill != "" {

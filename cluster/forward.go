@@ -101,6 +101,7 @@ func (n *Node) carryOut(ctx context.Context, command store.Command) (store.Resul
 func (n *Node) send(ctx context.Context, r *reign, command store.Command) (store.Result, error) {
 	ctx, cancel := r.during(ctx)
 	defer cancel()
+	n.forwarded.Add(1)
 	answer, err := n.peers.Propose(ctx, r.there, store.EncodeCommand(command))
 	switch {
 	case errors.Is(err, consent.ErrUnreached):

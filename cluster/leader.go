@@ -60,6 +60,7 @@ type leader struct {
 	report    func(error)
 	reign     atomic.Pointer[reign] // never nil once the leader is made
 	starts    sync.WaitGroup        // term starts on their way
+	changes   atomic.Uint64         // reigns in which somebody led
 }
 
 // newLeader returns one that knows of nobody who leads. Its fields are still to be set.
@@ -123,6 +124,7 @@ func (l *leader) follow(lead *leadership) *leadership {
 func (l *leader) proclaim(next *reign) {
 	l.reign.Swap(next).end()
 	if !next.vacant() {
+		l.changes.Add(1)
 		l.began()
 	}
 }

@@ -257,6 +257,28 @@ func TestStatusOfADeadMember(t *testing.T) {
 	}
 }
 
+// The figures of members and leaders are told by those that know them.
+func TestStatsOfMembers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, 1, func(o *Options) { o.tuning.inspection = 50 * time.Millisecond })
+	for _, id := range c.ids {
+		waitFor(t, "the learner to become a voter on "+id, func() bool { return c.node(id).Stats().Voters == 4 })
+	}
+	leader := c.leader()
+	waitFor(t, "the leader to look around", func() bool { return c.node(leader).Stats().FailuresTolerated == 1 })
+	changes := c.node("l1").Stats().LeaderChanges
+	mustWrite(t, c.node(c.followers()[0]), grant(t, "anna"))
+	for _, id := range c.ids {
+		s := c.node(id).Stats()
+		if s.Leads != (id == leader) || !s.LeaderKnown || s.LeaderChanges == 0 || s.Members != 4 || s.Voters != 4 ||
+			(s.FailuresTolerated < 0) != (id != leader) || (s.Forwarded > 0) != (id == c.followers()[0]) || s.LastContact < 0 {
+			t.Errorf("%s, while %s leads: %+v", id, leader, s)
+		}
+	}
+	c.stop(leader)
+	waitFor(t, "another leader to be seen", func() bool { return c.node(c.running()[0]).Stats().LeaderChanges > changes })
+}
+
 func TestTakeSnapshot(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, memoryOptions(t, vfs.NewMem()))

@@ -392,7 +392,7 @@ func (c *crew) runPilot() {
 			return n.raft.State() == raft.Leader, soon.Done()
 		}
 		var running sync.WaitGroup
-		running.Go(func() { (&pilot{membership: n.membership, tuning: quick}).run(ctx, leads) })
+		running.Go(func() { newPilot(n.membership, quick).run(ctx, leads) })
 		c.tb.Cleanup(func() { cancel(); running.Wait() })
 	}
 }

@@ -29,6 +29,8 @@ type Node struct {
 	raft       *raft.Raft
 	leader     *leader
 	membership *membership
+	pilot      *pilot
+	forwarded  atomic.Uint64 // commands sent to another replica
 	clock      *stamper
 	writes     *proposer
 	retention  *retention
@@ -159,6 +161,7 @@ func (n *Node) startRaft() error {
 	n.leader.began, n.leader.report = n.fresh.begin, n.failure.report
 	n.raft.RegisterObserver(raft.NewObserver(n.leader.heard, false, aboutLeaders))
 	n.membership = n.newMembership()
+	n.pilot = newPilot(n.membership, n.options.tuning)
 	n.fresh.index, n.fresh.applied = n.coveringIndex, n.store.WaitApplied
 	return nil
 }

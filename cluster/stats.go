@@ -1,6 +1,10 @@
 package cluster
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // Stats are figures for metrics and for people, taken at about the same time.
 type Stats struct {
@@ -14,6 +18,15 @@ type Stats struct {
 	// Covered is the index that the last snapshot covers: a start replays the log from there.
 	Covered uint64
 
+	Leads         bool          // this replica leads, and has begun its term
+	LeaderKnown   bool          // it knows who leads
+	LeaderChanges uint64        // since the start, also to one that led before
+	LastContact   time.Duration // since it heard of the leader; -1 s if it never has
+	Members       int
+	Voters        int // of the members
+	// FailuresTolerated is how many more voters may fail before nothing can be written. -1 on replicas that don't lead.
+	FailuresTolerated int
+
 	Proven bool          // a proof of freshness was ever given, and still counts unless it is too old
 	Age    time.Duration // of the last proof
 
@@ -25,6 +38,7 @@ type Stats struct {
 	Waiting     int    // commands that wait to be proposed
 	Entries     uint64 // proposed since the start
 	Commands    uint64 // in those entries
+	Forwarded   uint64 // commands sent to the leader, repeats among them, since the start
 	StorageFull bool   // writes are refused for want of space
 }
 
@@ -36,8 +50,9 @@ func (n *Node) Stats() Stats {
 		Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: held.Applied,
 		Tenants: held.Tenants, Subjects: held.Subjects, RecordBytes: held.RecordBytes, LedgerBytes: held.DiskBytes,
 		Waiting: len(n.writes.queue), Entries: n.writes.entries.Load(), Commands: n.writes.commands.Load(),
-		StorageFull: n.space.full.Load(),
+		Forwarded: n.forwarded.Load(), StorageFull: n.space.full.Load(),
 	}
+	n.addMembership(&s)
 	if newest := n.snapshots.latest(); newest != nil {
 		s.Covered = newest.covers
 	}
@@ -45,4 +60,21 @@ func (n *Node) Stats() Stats {
 		s.Proven, s.Age = true, n.options.Now().Sub(p.asOf)
 	}
 	return s
+}
+
+// addMembership fills in what concerns members and leaders.
+func (n *Node) addMembership(s *Stats) {
+	r := n.leader.reign.Load()
+	s.Leads, s.LeaderKnown, s.LeaderChanges = r.here != nil, !r.vacant(), n.leader.changes.Load()
+	s.LastContact = -time.Second
+	if ms := n.lastContact(); ms >= 0 {
+		s.LastContact = time.Duration(ms) * time.Millisecond
+	}
+	for _, m := range n.raft.GetConfiguration().Configuration().Servers {
+		s.Members++
+		if m.Suffrage == raft.Voter {
+			s.Voters++
+		}
+	}
+	s.FailuresTolerated = int(n.pilot.tolerated.Load())
 }

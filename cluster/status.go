@@ -52,6 +52,11 @@ func (m *member) role(leader string) consentv1.MemberRole {
 func (n *Node) roster(ctx context.Context) roster {
 	leader := n.leaderOf(n.leader.reign.Load())
 	servers := n.raft.GetConfiguration().Configuration().Servers
+	members := make([]Peer, len(servers))
+	for i, s := range servers {
+		members[i] = Peer{ID: string(s.ID), Address: string(s.Address)}
+	}
+	n.peers.Keep(members) // those that were removed, or have moved, may go
 	return callRoll(ctx, servers, leader, leastElections*n.options.tuning.election, n.reportOf)
 }
 

@@ -17,7 +17,16 @@ type nodeMetric struct {
 func nodeMetrics() []nodeMetric {
 	const gauge, counter = prometheus.GaugeValue, prometheus.CounterValue
 	return []nodeMetric{
-		{"raft_leader", "1 while this replica leads.", gauge, func(s cluster.Stats) float64 { return number(s.State == "Leader") }},
+		{"raft_leader", "1 while this replica leads.", gauge, func(s cluster.Stats) float64 { return number(s.Leads) }},
+		{"raft_leader_known", "1 while this replica knows who leads.", gauge, func(s cluster.Stats) float64 { return number(s.LeaderKnown) }},
+		{"raft_leader_changes_total", "How often another leader was seen since the start.", counter,
+			func(s cluster.Stats) float64 { return float64(s.LeaderChanges) }},
+		{"raft_last_contact_seconds", "The time since this replica heard of the leader. -1 if it never has.", gauge,
+			func(s cluster.Stats) float64 { return s.LastContact.Seconds() }},
+		{"members", "Replicas that belong to the cluster.", gauge, func(s cluster.Stats) float64 { return float64(s.Members) }},
+		{"voters", "Members that vote.", gauge, func(s cluster.Stats) float64 { return float64(s.Voters) }},
+		{"failures_tolerated", "How many more voters may fail before nothing can be written. -1 on replicas that don't lead.", gauge,
+			func(s cluster.Stats) float64 { return float64(s.FailuresTolerated) }},
 		{"raft_term", "The current term.", gauge, func(s cluster.Stats) float64 { return float64(s.Term) }},
 		{"raft_last_index", "The index of the newest entry of the log.", gauge, func(s cluster.Stats) float64 { return float64(s.Last) }},
 		{"raft_commit_index", "The index of the newest committed entry.", gauge, func(s cluster.Stats) float64 { return float64(s.Commit) }},
@@ -34,6 +43,8 @@ func nodeMetrics() []nodeMetric {
 		{"subjects", "Subjects of which something is recorded.", gauge, func(s cluster.Stats) float64 { return float64(s.Subjects) }},
 		{"records_bytes", "Memory for the records and their index.", gauge, func(s cluster.Stats) float64 { return float64(s.RecordBytes) }},
 		{"ledger_bytes", "Disk space of the ledger.", gauge, func(s cluster.Stats) float64 { return float64(s.LedgerBytes) }},
+		{"writes_forwarded_total", "Commands sent to the leader since the start, repeats among them.", counter,
+			func(s cluster.Stats) float64 { return float64(s.Forwarded) }},
 		{"entries_proposed_total", "Entries of the log proposed since the start.", counter,
 			func(s cluster.Stats) float64 { return float64(s.Entries) }},
 		{"commands_proposed_total", "Commands in the entries proposed since the start.", counter,
