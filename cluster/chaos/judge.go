@@ -37,7 +37,9 @@ func (v *verdict) err() error {
 
 func (k Kind) String() string { return [...]string{"check", "grant", "withdrawal"}[k] }
 
-func (l Level) String() string { return [...]string{"minimize_latency", "at_least", "fully_consistent"}[l] }
+func (l Level) String() string {
+	return [...]string{"minimize_latency", "at_least", "fully_consistent"}[l]
+}
 
 func (o *Op) String() string {
 	call := fmt.Sprintf("[%.6fs %.6fs] %s of %s", o.Call.Seconds(), o.Return.Seconds(), o.Kind, o.Subject)

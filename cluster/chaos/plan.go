@@ -1,0 +1,48 @@
+package chaos
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Step is a fault of a plan.
+type Step struct {
+	Fault string
+	At    time.Duration // since the plan began
+	For   time.Duration // how long it lasts
+	Dice  uint64        // where the randomness of its details starts
+}
+
+// Plan is the faults of a run, in the order in which they begin. Some of them overlap.
+type Plan []Step
+
+// NewPlan returns the plan of a seed: so many of the faults, each at some time in a window.
+func NewPlan(seed uint64, faults []string, count int, window time.Duration) Plan {
+	dice := rand.New(rand.NewPCG(seed, 1))
+	plan := make(Plan, count)
+	for i := range plan {
+		plan[i] = Step{
+			Fault: faults[dice.IntN(len(faults))],
+			At:    time.Duration(dice.Int64N(int64(window))),
+			For:   window/16 + time.Duration(dice.Int64N(int64(window/2))),
+			Dice:  dice.Uint64(),
+		}
+	}
+	slices.SortFunc(plan, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	return plan
+}
+
+func (p Plan) String() string {
+	texts := make([]string, len(p))
+	for i, s := range p {
+		texts[i] = fmt.Sprintf("%s at %s for %s", s.Fault, s.At.Round(time.Millisecond), s.For.Round(time.Millisecond))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Random returns the dice of a step.
+func (s Step) Random() *rand.Rand { return rand.New(rand.NewPCG(s.Dice, 2)) }
