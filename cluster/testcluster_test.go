@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -26,7 +27,11 @@ type testReplica struct {
 	*Node // nil while it doesn't run
 	o     Options
 	fs    *vfs.MemFS
+	wrap  func(vfs.FS) vfs.FS // around fs; nil for none
 }
+
+// wrapper is a file system that a test puts around those of a replica, by setting Options.FS to it.
+type wrapper interface{ around(vfs.FS) vfs.FS }
 
 // steady makes elections short, and long enough for several replicas under the race detector. Learners stay learners: nobody looks at them.
 var steady = tuning{election: 100 * time.Millisecond, inspection: time.Hour}
@@ -57,6 +62,9 @@ func newCluster(tb testing.TB, voters, learners int, set func(*Options)) *testCl
 		if set != nil {
 			set(&r.o)
 		}
+		if own, wraps := r.o.FS.(wrapper); wraps {
+			r.wrap = own.around
+		}
 		c.replicas[id] = r
 	}
 	tb.Cleanup(c.close)
@@ -81,6 +89,9 @@ func (c *testCluster) start(id string) {
 	c.tb.Helper()
 	r := c.replicas[id]
 	r.o.FS = r.fs
+	if r.wrap != nil {
+		r.o.FS = r.wrap(r.fs)
+	}
 	n, err := Open(context.Background(), r.o)
 	if err != nil {
 		c.tb.Fatalf("starting %s: %v", id, err)
@@ -101,18 +112,31 @@ func (c *testCluster) stop(id string) {
 }
 
 // kill stops a replica as kill -9 does: in the middle of whatever it does, and with all that it has written so far.
-func (c *testCluster) kill(id string) { c.crash(id, vfs.CrashCloneCfg{UnsyncedDataPercent: 100}) }
+func (c *testCluster) kill(id string) {
+	c.crash(id, vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(0, 0))}) // which all survives
+}
 
 // crash stops a replica with what of its disk survives a loss of power. None of what it still does reaches the others.
 func (c *testCluster) crash(id string, survives vfs.CrashCloneCfg) {
 	c.tb.Helper()
-	r := c.replicas[id]
-	n := c.unplug(id)
-	left := r.fs.CrashClone(survives)
-	if err := n.Close(); err != nil {
-		c.tb.Errorf("closing %s after its crash: %v", id, err)
+	c.crashAll(survives, id)
+}
+
+// crashAll is crash of several replicas at once: none of them hears how the others end.
+func (c *testCluster) crashAll(survives vfs.CrashCloneCfg, ids ...string) {
+	c.tb.Helper()
+	nodes := make([]*Node, len(ids))
+	for i, id := range ids {
+		nodes[i] = c.unplug(id)
 	}
-	r.fs = left
+	for i, id := range ids {
+		r := c.replicas[id]
+		left := r.fs.CrashClone(survives)
+		if err := nodes[i].Close(); err != nil {
+			c.tb.Errorf("closing %s after its crash: %v", id, err)
+		}
+		r.fs = left
+	}
 }
 
 // unplug takes a replica off the network: who asks it is refused, and its answers are lost.

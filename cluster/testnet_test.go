@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -297,7 +298,11 @@ func (t *testTransport) TimeoutNow(
 func (t *testTransport) InstallSnapshot(
 	id raft.ServerID, _ raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
-	return call(t, id, args, data, snapshotPatience, resp)
+	text, err := io.ReadAll(data) // the sender may close it while the receiver still reads
+	if err != nil {
+		return err
+	}
+	return call(t, id, args, bytes.NewReader(text), snapshotPatience, resp)
 }
 
 func (t *testTransport) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte { return []byte(a) }

@@ -3,6 +3,7 @@ package chaos
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -46,3 +47,30 @@ func (p Plan) String() string {
 
 // Random returns the dice of a step.
 func (s Step) Random() *rand.Rand { return rand.New(rand.NewPCG(s.Dice, 2)) }
+
+// Play carries out a plan: it calls begin at the time of each step, and what that returned, if not nil, when the step is over. All calls
+// are made from this goroutine, one at a time.
+func Play(plan Plan, begin func(Step) (end func())) {
+	began := time.Now()
+	type ending struct {
+		at  time.Duration
+		end func()
+	}
+	var endings []ending
+	finish := func(until time.Duration) {
+		slices.SortStableFunc(endings, func(a, b ending) int { return cmp.Compare(a.at, b.at) })
+		for len(endings) > 0 && endings[0].at <= until {
+			<-time.After(endings[0].at - time.Since(began))
+			endings[0].end()
+			endings = endings[1:]
+		}
+	}
+	for _, s := range plan {
+		finish(s.At)
+		<-time.After(s.At - time.Since(began))
+		if end := begin(s); end != nil {
+			endings = append(endings, ending{s.At + s.For, end})
+		}
+	}
+	finish(math.MaxInt64)
+}

@@ -1,0 +1,40 @@
+package chaos
+
+import (
+	"iter"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// Seeds returns so many seeds, from CHAOSSEED on, or else from the clock.
+func Seeds(tb testing.TB, count int) iter.Seq[uint64] {
+	tb.Helper()
+	first := uint64(time.Now().UnixMilli())
+	if text := os.Getenv("CHAOSSEED"); text != "" {
+		var err error
+		if first, err = strconv.ParseUint(text, 10, 64); err != nil {
+			tb.Fatalf("CHAOSSEED: %v", err)
+		}
+	}
+	return func(yield func(uint64) bool) {
+		for i := range uint64(count) {
+			if !yield(first + i) {
+				return
+			}
+		}
+	}
+}
+
+// Runs returns how many runs CHAOSRUNS asks for, or else a default.
+func Runs(tb testing.TB, runs int) int {
+	tb.Helper()
+	if text := os.Getenv("CHAOSRUNS"); text != "" {
+		var err error
+		if runs, err = strconv.Atoi(text); err != nil {
+			tb.Fatalf("CHAOSRUNS: %v", err)
+		}
+	}
+	return runs
+}

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/cluster/chaos"
+	"github.com/consentd/consentd/consent"
+)
+
+// TestChaosInProcess breaks clusters of three voters and a learner, in one process, with disks that lose power, clocks that are wrong, and
+// logs that are cut as short as Raft allows. The judges look at what callers saw.
+//
+// CHAOSRUNS says how many, and CHAOSSEED where the seeds start: a run that failed is repeated by its seed and CHAOSRUNS=1. CHAOSLOG=1 shows
+// what the replicas log.
+func TestChaosInProcess(t *testing.T) {
+	var totals chaos.Totals
+	for seed := range chaos.Seeds(t, chaos.Runs(t, 3)) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			plan := chaos.NewPlan(seed, faultNames(), 3, 2500*time.Millisecond)
+			t.Logf("repeat with CHAOSSEED=%d CHAOSRUNS=1: %s", seed, plan)
+			r := newChaosRun(t, seed)
+			totals.Add(plan, r.run(plan))
+		})
+	}
+	t.Log(&totals)
+}
+
+// chaosRun is a cluster with a load on it.
+type chaosRun struct {
+	t        *testing.T
+	c        *testCluster
+	odd      *oddErrors
+	disks    map[string]*chaosDisk
+	load     *chaos.Load
+	subjects []string
+	bound    time.Duration
+}
+
+// chaosSubjects are few enough that callers meet.
+const chaosSubjects = 12
+
+func newChaosRun(t *testing.T, seed uint64) *chaosRun {
+	t.Helper()
+	r := &chaosRun{t: t, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond}
+	dice := rand.New(rand.NewPCG(seed, 3))
+	r.c = newCluster(t, 3, 1, func(o *Options) {
+		disk := &chaosDisk{}
+		r.disks[o.NodeID] = disk
+		o.MaxStaleness, o.MinFreeBytes = r.bound, 1<<20
+		o.Now = skewed(time.Duration(dice.IntN(20_000)-10_000) * time.Millisecond)
+		o.tuning.trailingLogs, o.tuning.snapshotInterval, o.tuning.snapshotEntries = 1, 50*time.Millisecond, 32
+		o.FS = sizedFS{disk: disk}
+		if os.Getenv("CHAOSLOG") != "" {
+			o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)
+		}
+	})
+	if _, _, err := r.c.node("n1").PutPolicy(t.Context(), consent.PolicyPut{
+		Tenant: "shop", RequestID: newRequestID(t), Document: []byte(chaosPolicy),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	replicas := map[string]chaos.Replica{}
+	for _, id := range r.c.ids {
+		replicas[id] = &chaosReplica{net: r.c.net, id: id, odd: r.odd}
+	}
+	for i := range chaosSubjects {
+		r.subjects = append(r.subjects, fmt.Sprintf("subject-%d", i))
+	}
+	r.load = &chaos.Load{
+		Replicas: replicas, Subjects: r.subjects, Writers: 6, Checkers: 6, Pause: 8 * time.Millisecond,
+		WriteWait: 700 * time.Millisecond, CheckWait: 300 * time.Millisecond, Seed: seed, Recorder: chaos.NewRecorder(),
+	}
+	return r
+}
+
+// run carries out a plan, and judges. It returns the calls.
+func (r *chaosRun) run(plan chaos.Plan) []chaos.Op {
+	r.t.Helper()
+	ops := r.carryOut(plan)
+	if err := r.judge(ops); err != nil {
+		r.t.Error(err)
+	}
+	return ops
+}
+
+// carryOut breaks the cluster as planned, mends it, and returns the calls.
+func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
+	r.t.Helper()
+	loading, stopLoad := context.WithCancel(context.Background())
+	calm, stopCalm := context.WithCancel(context.Background())
+	defer stopCalm()
+	done := make(chan struct{})
+	go func() { defer close(done); r.load.Run(loading, calm) }()
+	defer func() { stopLoad(); stopCalm(); <-done }()
+
+	chaos.Play(plan, func(s chaos.Step) func() { return chaosFaults[s.Fault](r, s.Random()) })
+	r.mend()
+	stopLoad()
+	patience := time.AfterFunc(10*time.Second, stopCalm)
+	defer patience.Stop()
+	<-done
+	return r.load.Recorder.Ops()
+}
+
+// mend ends all faults, and waits until all is well.
+func (r *chaosRun) mend() {
+	r.t.Helper()
+	r.c.heal()
+	for _, disk := range r.disks {
+		disk.full.Store(false)
+	}
+	r.restart(r.c.ids)
+	r.c.waitReady(r.c.ids...)
+}
+
+// judge returns what the judges find.
+func (r *chaosRun) judge(ops []chaos.Op) error {
+	r.t.Helper()
+	r.c.waitEqual()
+	h := &chaos.History{Bound: r.bound, Ops: ops, Recorded: map[string]map[string][]chaos.Event{}}
+	for _, id := range r.c.ids {
+		var err error
+		if h.Recorded[id], err = recorded(r.c.node(id), r.subjects); err != nil {
+			return err
+		}
+	}
+	return errors.Join(append(r.odd.all, chaos.Judge(h))...)
+}

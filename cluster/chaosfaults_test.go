@@ -1,0 +1,216 @@
+package cluster
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/cluster/chaos"
+	"github.com/hashicorp/raft"
+)
+
+// chaosFaults are what can happen to a cluster in one process. Each returns how it ends, if it does.
+var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
+	"power loss of the leader":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.leads()) },
+	"power loss of a follower":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.follows(d)) },
+	"power loss of all":             func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.c.ids...) },
+	"kill of the leader":            func(r *chaosRun, _ *rand.Rand) func() { return r.dies(r.leads()) },
+	"kill of a follower":            func(r *chaosRun, d *rand.Rand) func() { return r.dies(r.follows(d)) },
+	"leader cut off":                func(r *chaosRun, _ *rand.Rand) func() { return r.apart(r.leads()) },
+	"follower cut off":              func(r *chaosRun, d *rand.Rand) func() { return r.apart(r.follows(d)) },
+	"leader left with learners":     func(r *chaosRun, _ *rand.Rand) func() { return r.apart(r.leads(), "l1") },
+	"leader can't send":             func(r *chaosRun, _ *rand.Rand) func() { return r.mute(r.leads()) },
+	"leader can't hear":             func(r *chaosRun, _ *rand.Rand) func() { return r.deaf(r.leads()) },
+	"follower can't hear":           func(r *chaosRun, d *rand.Rand) func() { return r.deaf(r.follows(d)) },
+	"one direction cut":             (*chaosRun).oneWay,
+	"slow links":                    (*chaosRun).slow,
+	"messages held back":            (*chaosRun).held,
+	"leadership transferred":        (*chaosRun).transfer,
+	"snapshots":                     (*chaosRun).snapshot,
+	"voter demoted and promoted":    (*chaosRun).demote,
+	"disk full":                     (*chaosRun).fill,
+	"learner away past the log":     func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, "l1") },
+	"power loss while it starts up": (*chaosRun).losesTwice,
+}
+
+// leads returns who leads, or anyone that runs.
+func (r *chaosRun) leads() string {
+	running := r.c.running()
+	for _, id := range running {
+		if n := r.c.replicas[id].Node; n.raft.State() == raft.Leader {
+			return id
+		}
+	}
+	if len(running) == 0 {
+		return ""
+	}
+	return running[0]
+}
+
+// follows returns a voter that runs and doesn't lead, if there is one.
+func (r *chaosRun) follows(d *rand.Rand) string {
+	leader := r.leads()
+	others := slices.DeleteFunc(r.c.running(), func(id string) bool { return id == leader || id[0] == 'l' })
+	if len(others) == 0 {
+		return ""
+	}
+	return others[d.IntN(len(others))]
+}
+
+// loses cuts the power of replicas, all at once, and starts them at the end.
+func (r *chaosRun) loses(d *rand.Rand, ids ...string) func() {
+	var down []string
+	for _, id := range ids {
+		if slices.Contains(r.c.running(), id) {
+			down = append(down, id)
+		}
+	}
+	r.c.crashAll(crashConfig(d), down...)
+	return func() { r.restart(down) }
+}
+
+func (r *chaosRun) dies(id string) func() {
+	if id == "" {
+		return nil
+	}
+	r.c.kill(id)
+	return func() { r.restart([]string{id}) }
+}
+
+func (r *chaosRun) losesTwice(d *rand.Rand) func() {
+	id := r.follows(d)
+	if id == "" {
+		return nil
+	}
+	r.c.crash(id, crashConfig(d))
+	r.c.start(id)
+	r.c.crash(id, crashConfig(d))
+	return func() { r.restart([]string{id}) }
+}
+
+func (r *chaosRun) restart(ids []string) {
+	for _, id := range ids {
+		if r.c.replicas[id].Node == nil {
+			r.c.start(id)
+		}
+	}
+}
+
+func (r *chaosRun) apart(ids ...string) func() {
+	r.c.isolate(ids...)
+	return r.c.heal
+}
+
+func (r *chaosRun) mute(id string) func() {
+	for _, other := range r.c.ids {
+		r.c.cut(id, other)
+	}
+	return r.c.heal
+}
+
+func (r *chaosRun) deaf(id string) func() {
+	for _, other := range r.c.ids {
+		r.c.cut(other, id)
+	}
+	return r.c.heal
+}
+
+func (r *chaosRun) pair(d *rand.Rand) (from, to string) {
+	i := d.IntN(len(r.c.ids))
+	j := (i + 1 + d.IntN(len(r.c.ids)-1)) % len(r.c.ids)
+	return r.c.ids[i], r.c.ids[j]
+}
+
+func (r *chaosRun) oneWay(d *rand.Rand) func() {
+	r.c.cut(r.pair(d))
+	return r.c.heal
+}
+
+func (r *chaosRun) slow(d *rand.Rand) func() {
+	for range 4 {
+		from, to := r.pair(d)
+		r.c.delay(from, to, time.Duration(d.IntN(120))*time.Millisecond)
+	}
+	return r.c.heal
+}
+
+func (r *chaosRun) held(d *rand.Rand) func() { return r.c.hold(r.pair(d)) }
+
+func (r *chaosRun) transfer(*rand.Rand) func() {
+	if id := r.leads(); id != "" {
+		done := r.c.node(id).raft.LeadershipTransfer()
+		return func() { _ = done.Error() } // whoever else leads, or doesn't
+	}
+	return nil
+}
+
+func (r *chaosRun) snapshot(*rand.Rand) func() {
+	var taken []raft.SnapshotFuture
+	for _, id := range r.c.running() {
+		taken = append(taken, r.c.node(id).raft.Snapshot())
+	}
+	return func() {
+		for _, s := range taken {
+			if err := s.Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) {
+				r.odd.add(err)
+			}
+		}
+	}
+}
+
+// demote makes a voter a learner until the end.
+func (r *chaosRun) demote(d *rand.Rand) func() {
+	leader, id := r.leads(), r.follows(d)
+	if id == "" {
+		return nil
+	}
+	_ = r.c.node(leader).raft.DemoteVoter(raft.ServerID(id), 0, time.Second).Error() // fails for who doesn't lead
+	return func() {
+		if leader := r.leads(); leader != "" {
+			_ = r.c.node(leader).raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, time.Second).Error() // see above
+		}
+	}
+}
+
+// fill fills the disk of whoever leads.
+func (r *chaosRun) fill(*rand.Rand) func() {
+	id := r.leads()
+	if id == "" {
+		return nil
+	}
+	r.disks[id].full.Store(true)
+	return func() { r.disks[id].full.Store(false) }
+}
+
+// sizedFS is a disk that can be full.
+type sizedFS struct {
+	vfs.FS
+	disk *chaosDisk
+}
+
+func (f sizedFS) around(fs vfs.FS) vfs.FS { return sizedFS{fs, f.disk} }
+
+type chaosDisk struct{ full atomic.Bool }
+
+// GetDiskUsage implements vfs.FS.
+func (f sizedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	if f.disk.full.Load() {
+		return vfs.DiskUsage{AvailBytes: 1 << 10, TotalBytes: 1 << 30, UsedBytes: 1<<30 - 1<<10}, nil
+	}
+	return vfs.DiskUsage{AvailBytes: 1 << 29, TotalBytes: 1 << 30, UsedBytes: 1 << 29}, nil
+}
+
+// faultNames returns what a plan may hold.
+func faultNames() []string {
+	var names []string
+	for name := range chaosFaults {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+var _ chaos.Replica = (*chaosReplica)(nil)
