@@ -172,8 +172,9 @@ func (p *testPeers) ChangeMembership(ctx context.Context, leader Peer, c *peerv1
 	return err
 }
 
-// rpcPatience is how long Raft waits for an answer, and for one to a snapshot.
-const rpcPatience, snapshotPatience = 200 * time.Millisecond, 20 * time.Second
+// rpcPatience is how long Raft waits for an answer, and for one to a snapshot. A lost message is noticed as late, where a
+// connection would break earlier.
+const rpcPatience, snapshotPatience = 200 * time.Millisecond, time.Second
 
 // testTransport is Raft's transport of one replica. It has no pipeline, so every message is answered before the next.
 type testTransport struct {
