@@ -26,6 +26,8 @@ type WireOptions struct {
 	AllowPlaintext bool
 	// Logger gets messages. None are written unless it is set.
 	Logger *slog.Logger
+
+	patience time.Duration // with a connection that begins; tests have less of it
 }
 
 // TLSFiles name the PEM files of the peers' TLS.
@@ -41,6 +43,10 @@ const (
 	maxHandshakes    = 128
 )
 
+// peersSilence is how long the machine of a peer may leave what gRPC sends it unacknowledged. Raft's requests have deadlines of their own, and
+// its snapshots may wait for a disk.
+const peersSilence = 3 * time.Second
+
 // TCP's own way to find out that the other machine is gone.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
 
@@ -50,6 +56,7 @@ type Wire struct {
 	options  WireOptions
 	log      *slog.Logger
 	warnings *warnings
+	keys     *keyring // nil without TLS
 	listener net.Listener
 	address  string
 	identity atomic.Pointer[identity]
@@ -73,9 +80,15 @@ type identity struct{ clusterID, nodeID string }
 // loopback one is ErrPlaintext unless AllowPlaintext is set.
 func OpenWire(ctx context.Context, o WireOptions) (*Wire, error) {
 	w := &Wire{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("part", "wire"), open: map[net.Conn]byte{}}
+	setDefault(&w.options.patience, handshakeTimeout)
 	w.warnings = newWarnings(w.log, time.Now)
-	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	var err error
+	if o.TLS != nil {
+		if w.keys, err = openKeyring(*o.TLS, w.log, time.Now); err != nil {
+			return nil, err
+		}
+	}
+	config := net.ListenConfig{KeepAliveConfig: keepAlive}
 	if w.listener, err = config.Listen(ctx, "tcp", o.Listen); err != nil {
 		return nil, fmt.Errorf("listening for peers on %q: %w", o.Listen, err)
 	}
@@ -109,14 +122,19 @@ func (w *Wire) reachableAt() (string, error) {
 // mayTalkTo reports whether an address may be talked to as the wire is protected.
 func (w *Wire) mayTalkTo(address net.Addr) bool {
 	tcp, ok := address.(*net.TCPAddr)
-	return w.options.TLS != nil || w.options.AllowPlaintext || ok && tcp.IP.IsLoopback()
+	return w.keys != nil || w.options.AllowPlaintext || ok && tcp.IP.IsLoopback()
 }
 
 // Address returns the host:port by which others reach this replica.
 func (w *Wire) Address() string { return w.address }
 
-// identify says which node of which cluster this is. Connections are refused before.
+// identify says which node of which cluster this is. Connections are refused before. It is an error if the certificate isn't the node's.
 func (w *Wire) identify(clusterID, nodeID string) error {
+	if w.keys != nil {
+		if err := w.keys.belongTo(nodeID); err != nil {
+			return err
+		}
+	}
 	w.identity.Store(&identity{clusterID: clusterID, nodeID: nodeID})
 	return nil
 }
@@ -145,7 +163,7 @@ func (w *Wire) track(conn net.Conn, kind byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		conn.Close()
+		discard(conn.Close())
 		return false
 	}
 	w.open[conn] = kind
@@ -160,16 +178,29 @@ func (w *Wire) drop(conn net.Conn) error {
 	return conn.Close()
 }
 
+// discard takes the error of ending a connection that is of no use any more.
+func discard(error) {}
+
 // closeAll ends the connections of some kinds.
 func (w *Wire) closeAll(of func(kind byte) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn, kind := range w.open {
 		if of(kind) {
-			conn.Close()
+			discard(conn.Close())
 			delete(w.open, conn)
 		}
 	}
+}
+
+// equip makes a connection that has begun fit for its kind.
+func equip(raw net.Conn, kind byte) error {
+	if tcp, ok := raw.(*net.TCPConn); ok && kind == kindPeers {
+		if err := setUnacknowledgedLimit(tcp, peersSilence); err != nil {
+			return err
+		}
+	}
+	return raw.SetDeadline(time.Time{})
 }
 
 // wireConn is a connection that has begun.

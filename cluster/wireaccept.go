@@ -57,7 +57,7 @@ func (w *Wire) beginHandshake(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.handshakes) >= maxHandshakes {
-		w.handshakes[0].Close()
+		discard(w.handshakes[0].Close())
 		w.handshakes = w.handshakes[1:]
 	}
 	w.handshakes = append(w.handshakes, conn)
@@ -74,9 +74,12 @@ func (w *Wire) endHandshake(conn net.Conn) {
 
 // receive finds out who calls, and hands the connection to whom it is for.
 func (w *Wire) receive(raw net.Conn) {
-	deadline := time.Now().Add(handshakeTimeout)
+	deadline := time.Now().Add(w.options.patience)
 	err := raw.SetDeadline(deadline)
 	conn := raw
+	if err == nil {
+		conn, err = w.secureAsCalled(raw)
+	}
 	var p preface
 	if err == nil {
 		p, err = readPreface(conn)
@@ -84,13 +87,16 @@ func (w *Wire) receive(raw net.Conn) {
 	if err == nil {
 		err = w.admit(p)
 	}
+	if err == nil {
+		err = checkPeer(conn, p.from)
+	}
 	if err != nil {
 		w.refuse(conn, raw, err)
 		return
 	}
 	if err := w.welcome(conn, raw, p, time.Until(deadline)); err != nil {
 		w.warnings.warn(raw.RemoteAddr(), "a connection of a peer ended before it began", "node", p.from, "reason", err)
-		w.drop(raw) //nolint:errcheck // it is of no use any more
+		discard(w.drop(raw))
 	}
 }
 
@@ -115,7 +121,7 @@ func (w *Wire) welcome(conn, raw net.Conn, p preface, patience time.Duration) er
 	if err := writeWelcome(conn); err != nil {
 		return err
 	}
-	if err := raw.SetDeadline(time.Time{}); err != nil {
+	if err := equip(raw, p.kind); err != nil {
 		return err
 	}
 	if !w.track(raw, p.kind) {
@@ -133,14 +139,14 @@ func (w *Wire) welcome(conn, raw net.Conn, p preface, patience time.Duration) er
 
 // refuse tells a caller why it isn't welcome, and ends the connection.
 func (w *Wire) refuse(conn, raw net.Conn, reason error) {
-	defer w.drop(raw) //nolint:errcheck // it is of no use any more
+	defer func() { discard(w.drop(raw)) }()
 	switch {
 	case errors.Is(reason, io.EOF), w.life.Err() != nil: // a look whether the port is open
 		return
 	case errors.Is(reason, os.ErrDeadlineExceeded):
-		reason = fmt.Errorf("it took longer than %s to say who it is", handshakeTimeout)
+		reason = fmt.Errorf("the caller took longer than %s to say who it is", w.options.patience)
 	case errors.Is(reason, net.ErrClosed):
-		reason = errors.New("it took long to say who it is, and others came")
+		reason = errors.New("the caller took long to say who it is, and others came")
 	case errors.Is(reason, errNotReady): // as it has to be while the cluster forms
 		w.log.Debug(refusedTalker, "remote", raw.RemoteAddr().String(), "reason", reason)
 	}

@@ -26,7 +26,7 @@ func (w *Wire) dial(ctx context.Context, kind byte, id, address string) (net.Con
 	if me == nil {
 		return nil, fmt.Errorf("connecting to node %s at %s: %w", id, address, errNotReady)
 	}
-	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.options.patience)
 	defer cancel()
 	defer context.AfterFunc(w.life, cancel)()
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
@@ -38,8 +38,12 @@ func (w *Wire) dial(ctx context.Context, kind byte, id, address string) (net.Con
 		return nil, fmt.Errorf("connecting to node %s at %s: %w", id, address, net.ErrClosed)
 	}
 	conn, err := w.call(ctx, raw, preface{kind: kind, cluster: me.clusterID, from: me.nodeID, to: id})
+	if err == nil {
+		err = equip(raw, kind)
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connecting to node %s at %s: %w", id, address, err), w.drop(raw))
+		discard(w.drop(raw))
+		return nil, fmt.Errorf("connecting to node %s at %s: %w", id, address, err)
 	}
 	return &wireConn{Conn: conn, wire: w, raw: raw}, nil
 }
@@ -49,16 +53,25 @@ func (w *Wire) call(ctx context.Context, raw net.Conn, p preface) (net.Conn, err
 	if !w.mayTalkTo(raw.RemoteAddr()) {
 		return nil, ErrPlaintext
 	}
-	given := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a closed one needs none
-	conn := raw
-	if _, err := conn.Write(p.append(nil)); err != nil {
-		return nil, err
+	stopped := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // a closed one needs none
+	conn, err := w.secureAsCaller(ctx, raw, p.to)
+	if err == nil {
+		_, err = conn.Write(p.bytes())
 	}
-	if err := readAnswer(conn); err != nil {
-		return nil, err
+	if err == nil {
+		err = readAnswer(conn)
 	}
-	if !given() {
-		return nil, ctx.Err()
+	if !stopped() {
+		return nil, fmt.Errorf("it didn't answer in time: %w", ctx.Err())
 	}
-	return conn, nil
+	return conn, withAdvice(err)
+}
+
+// withAdvice says what a refusal in TLS's own words is about: in TLS 1.3 the one who called hears of it after its handshake.
+func withAdvice(err error) error {
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" {
+		return fmt.Errorf("it doesn't take this replica's certificate, and its log says why: %w", err)
+	}
+	return err
 }

@@ -22,10 +22,7 @@ const (
 	maxReason      = 255
 )
 
-var (
-	errGarbage = errors.New("it sent something else than a replica of consentd does")
-	errIsTLS   = errors.New("it speaks TLS, and this replica was started without: give both the same kind of peer TLS options")
-)
+var errGarbage = errors.New("the caller sent something else than a replica of consentd does")
 
 // preface is what a connection begins with.
 type preface struct {
@@ -33,15 +30,14 @@ type preface struct {
 	cluster, from, to string
 }
 
-// append appends the preface's bytes.
-func (p preface) append(dst []byte) []byte {
-	dst = append(dst, prefaceMagic...)
-	dst = append(dst, prefaceVersion, p.kind)
+// bytes returns what is sent for a preface.
+func (p preface) bytes() []byte {
+	sent := append([]byte(prefaceMagic), prefaceVersion, p.kind)
 	for _, text := range []string{p.cluster, p.from, p.to} {
-		dst = append(dst, byte(len(text)))
-		dst = append(dst, text...)
+		sent = append(sent, byte(len(text)))
+		sent = append(sent, text...)
 	}
-	return dst
+	return sent
 }
 
 // readPreface reads a preface, and not a byte more. Errors that tell what was wrong with it are written for the one who sent it.
@@ -60,10 +56,10 @@ func readPreface(r io.Reader) (preface, error) {
 	case string(head[:len(prefaceMagic)]) != prefaceMagic:
 		return preface{}, errGarbage
 	case version != prefaceVersion:
-		return preface{}, fmt.Errorf("it speaks version %d of the replicas' protocol, and this replica version %d: run the same version of "+
+		return preface{}, fmt.Errorf("the caller speaks version %d of the replicas' protocol, and this replica version %d: run the same version of "+
 			"consentd on both", version, prefaceVersion)
 	case kind != kindRaft && kind != kindPeers:
-		return preface{}, fmt.Errorf("it wants a connection of kind %q, which this version of consentd doesn't know", kind)
+		return preface{}, fmt.Errorf("the caller wants a connection of kind %q, which this version of consentd doesn't know", kind)
 	}
 	p := preface{kind: kind}
 	for _, name := range []*string{&p.cluster, &p.from, &p.to} {
