@@ -13,8 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// changeWait is how long a change of the members may take if its caller doesn't say.
-const changeWait = 10 * time.Second
+// changeWait is how long a change of the members may take if its caller doesn't say. One of the leader's own vote takes an election besides.
+const changeWait = 15 * time.Second
 
 // membership changes who belongs to the cluster, on the replica that leads. Changes are made one at a time, each judged by a roster taken
 // when its turn has come; promotions by autopilot are no exception.
