@@ -12,16 +12,11 @@ import (
 // View returns the newest state that meets the consistency, and how fresh it was proven to be. Without a demand it takes no lock,
 // allocates nothing, and reads no clock: that View.Age tells whether a decision may be given is the caller's business.
 //
-// A revision that isn't here yet is waited for until the context's deadline, or for the staleness bound if it has none; then it is
-// consent.ErrStale.
+// What isn't here or proven yet is waited for until the context's deadline, or for the staleness bound if it has none; then it is
+// consent.ErrStale, and for a revision a consent.StaleError.
 func (n *Node) View(ctx context.Context, c consent.Consistency) (consent.View, error) {
-	if c.AtLeast != (consent.Revision{}) {
-		if err := n.reach(ctx, c.AtLeast); err != nil {
-			return consent.View{}, err
-		}
-	}
-	if c.Full {
-		if err := n.fresh.prove(ctx); err != nil {
+	if c != (consent.Consistency{}) {
+		if err := n.meet(ctx, c); err != nil {
 			return consent.View{}, err
 		}
 	}
@@ -29,7 +24,25 @@ func (n *Node) View(ctx context.Context, c consent.Consistency) (consent.View, e
 	if p == nil {
 		return consent.View{}, consent.ErrNotReady
 	}
-	return consent.View{Head: n.store.Head(), FreshAsOf: p.asOf, Bound: n.options.MaxStaleness}, nil
+	return consent.View{Head: n.store.Head(), FreshAsOf: p.asOf, Bound: n.bound()}, nil
+}
+
+// meet waits until the state here meets the consistency.
+func (n *Node) meet(ctx context.Context, c consent.Consistency) error {
+	if err := n.running(); err != nil {
+		return err
+	}
+	ctx, cancel := answerable(ctx, n.bound())
+	defer cancel()
+	if c.AtLeast != (consent.Revision{}) {
+		if err := n.reach(ctx, c.AtLeast); err != nil {
+			return err
+		}
+	}
+	if c.Full {
+		return n.fresh.prove(ctx)
+	}
+	return nil
 }
 
 // reach returns nil once a revision is applied here. A leader knows the newest epoch, so it needn't wait to tell a foreign revision.
@@ -46,16 +59,13 @@ func (n *Node) reach(ctx context.Context, r consent.Revision) error {
 }
 
 func (n *Node) wait(ctx context.Context, index uint64) error {
-	if _, limited := ctx.Deadline(); !limited {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, n.options.MaxStaleness)
-		defer cancel()
-	}
 	switch err := n.store.WaitApplied(ctx, index); {
 	case err == nil:
 		return nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return &consent.StaleError{Reached: consent.Revision{Epoch: n.store.Head().Revision.Epoch, Index: n.store.Applied()}}
 	case ctx.Err() != nil:
-		return staleAfter(ctx)
+		return ctx.Err()
 	default:
 		return errors.Join(consent.ErrNotReady, err)
 	}

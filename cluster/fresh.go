@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,11 +23,12 @@ import (
 // least as new as proven. No clock of another machine is read anywhere, and none is compared with ours.
 type freshness struct {
 	now   func() time.Time
-	bound time.Duration
+	bound func() time.Duration // how old a proof may be
 	// index returns an index of the log that covers every write acknowledged before the call.
 	index func(context.Context) (uint64, error)
 	// applied waits until the store has applied an index.
 	applied func(context.Context, uint64) error
+	first   func() // called after the first proof
 
 	proof atomic.Pointer[proof] // nil before the first, and after the last
 
@@ -53,15 +55,19 @@ const (
 	questionPart = 4
 )
 
-func newFreshness(now func() time.Time, bound time.Duration) *freshness {
-	return &freshness{now: now, bound: bound, next: newRound(), kick: make(chan struct{}, 1)}
+// breather is the pause between a round that failed and the next.
+const breather = 25 * time.Millisecond
+
+func newFreshness(now func() time.Time) *freshness {
+	return &freshness{now: now, next: newRound(), kick: make(chan struct{}, 1)}
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
 
-// run holds rounds, one after the other, until the context ends: when asked, and often enough that a proof doesn't grow old.
+// run holds rounds, one after the other, until the context ends: when asked, often enough that a proof doesn't grow old, and soon after one
+// that failed.
 func (f *freshness) run(ctx context.Context) {
-	renew := time.NewTicker(f.bound / renewals)
+	renew := time.NewTimer(f.bound() / renewals)
 	defer renew.Stop()
 	for {
 		select {
@@ -70,19 +76,28 @@ func (f *freshness) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		f.hold(ctx)
+		next := f.bound() / renewals
+		if f.hold(ctx) != nil {
+			next = 0
+			select {
+			case <-time.After(breather):
+			case <-ctx.Done():
+				return
+			}
+		}
+		renew.Reset(next)
 	}
 }
 
-// hold holds the next round.
-func (f *freshness) hold(ctx context.Context) {
+// hold holds the next round, and returns why it proved nothing.
+func (f *freshness) hold(ctx context.Context) error {
 	f.mu.Lock()
 	r := f.next
 	f.next = newRound()
 	f.mu.Unlock()
 
 	began := f.now()
-	ctx, cancel := context.WithTimeout(ctx, f.bound)
+	ctx, cancel := context.WithTimeout(ctx, f.bound())
 	defer cancel()
 	index, err := f.ask(ctx)
 	if err == nil {
@@ -93,11 +108,12 @@ func (f *freshness) hold(ctx context.Context) {
 	}
 	r.err = err
 	close(r.done)
+	return err
 }
 
 // ask returns a covering index, unless it takes too long to find one.
 func (f *freshness) ask(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.bound/questionPart)
+	ctx, cancel := context.WithTimeout(ctx, f.bound()/questionPart)
 	defer cancel()
 	return f.index(ctx)
 }
@@ -108,7 +124,9 @@ func (f *freshness) publish(p proof) error {
 	if f.ended {
 		return consent.ErrNotReady
 	}
-	f.proof.Store(&p)
+	if f.proof.Swap(&p) == nil && f.first != nil {
+		f.first()
+	}
 	return nil
 }
 
@@ -134,32 +152,40 @@ func (f *freshness) begin() {
 	}
 }
 
-// prove returns nil once a round that began after the call has proven the state here fresh.
+// prove returns nil once a round that began after the call has proven the state here fresh. Rounds that fail, as they do in an election,
+// are followed by others, until the context ends.
 func (f *freshness) prove(ctx context.Context) error {
-	f.mu.Lock()
-	r, ended := f.next, f.ended
-	f.mu.Unlock()
-	if ended {
-		return consent.ErrNotReady
-	}
-	f.begin()
-	select {
-	case <-r.done:
-		return f.unproven(r.err)
-	case <-ctx.Done():
-		return staleAfter(ctx)
+	var failed error
+	for {
+		f.mu.Lock()
+		r, ended := f.next, f.ended
+		f.mu.Unlock()
+		if ended {
+			return consent.ErrNotReady
+		}
+		f.begin()
+		select {
+		case <-r.done:
+			if failed = r.err; failed == nil {
+				return nil
+			}
+		case <-ctx.Done():
+			return f.unproven(ctx, failed)
+		}
 	}
 }
 
-// unproven returns what a round's error means to those who waited for it.
-func (f *freshness) unproven(err error) error {
+// unproven returns what it means that a context ended before a proof: staleness, or that there is no state to answer from yet, because of
+// the last round that failed; and the context's own error when the caller went away.
+func (f *freshness) unproven(ctx context.Context, failed error) error {
+	cause := cmp.Or(failed, ctx.Err())
 	switch {
-	case err == nil, errors.Is(err, consent.ErrNotReady):
-		return err
+	case !errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return ctx.Err()
 	case f.proof.Load() == nil:
-		return fmt.Errorf("%w (%w)", consent.ErrNotReady, err)
+		return fmt.Errorf("%w (%w)", consent.ErrNotReady, cause)
 	default:
-		return fmt.Errorf("%w (%w)", consent.ErrStale, err)
+		return fmt.Errorf("%w (%w)", consent.ErrStale, cause)
 	}
 }
 
@@ -169,17 +195,9 @@ func (f *freshness) ready() error {
 	if p == nil {
 		return fmt.Errorf("%w: nothing proves yet that the state here is the newest", consent.ErrNotReady)
 	}
-	if age, fresh := (consent.View{Head: &consent.Head{}, FreshAsOf: p.asOf, Bound: f.bound}).Age(f.now()); !fresh {
-		return fmt.Errorf("%w: it was last proven the newest %s ago, and %s is allowed", consent.ErrStale, age, f.bound)
+	bound := f.bound()
+	if age, fresh := (consent.View{Head: &consent.Head{}, FreshAsOf: p.asOf, Bound: bound}).Age(f.now()); !fresh {
+		return fmt.Errorf("%w: it was last proven the newest %s ago, and %s is allowed", consent.ErrStale, age, bound)
 	}
 	return nil
-}
-
-// staleAfter returns what it means that a context ended while waiting for newer state: staleness for a deadline, and the context's own
-// error when the caller went away.
-func staleAfter(ctx context.Context) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w (%w)", consent.ErrStale, ctx.Err())
-	}
-	return ctx.Err()
 }

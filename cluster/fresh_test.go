@@ -18,11 +18,17 @@ type asked struct {
 	answer chan error
 }
 
+func newTestFreshness(bound time.Duration) *freshness {
+	f := newFreshness(time.Now)
+	f.bound = func() time.Duration { return bound }
+	return f
+}
+
 // testFreshness runs freshness whose every round the test answers.
 func testFreshness(t *testing.T, bound time.Duration) (*freshness, <-chan asked) {
 	t.Helper()
 	questions := make(chan asked)
-	f := newFreshness(time.Now, bound)
+	f := newTestFreshness(bound)
 	f.index = func(ctx context.Context) (uint64, error) {
 		q := asked{time.Now(), make(chan error)}
 		select {
@@ -110,7 +116,7 @@ func TestProofsAreRenewed(t *testing.T) {
 // A question that gets no answer costs neither the proof before it nor the next one.
 func TestLostQuestionMakesNothingStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFreshness(time.Now, 2*time.Second)
+		f := newTestFreshness(2 * time.Second)
 		var asked atomic.Int64
 		f.index = func(ctx context.Context) (uint64, error) {
 			if asked.Add(1)%3 != 0 {
@@ -166,17 +172,25 @@ func TestWaitingForARoundEnds(t *testing.T) {
 		noMajority := errors.New("no majority")
 
 		fail := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
 			proven := make(chan error)
-			go func() { proven <- f.prove(t.Context()) }()
-			(<-rounds).answer <- noMajority
-			return <-proven
+			go func() { proven <- f.prove(ctx) }()
+			for {
+				select {
+				case r := <-rounds:
+					r.answer <- noMajority
+				case err := <-proven:
+					return err
+				}
+			}
 		}
 		if err := fail(); !errors.Is(err, consent.ErrNotReady) || !errors.Is(err, noMajority) {
-			t.Errorf("a failed first round: %v", err)
+			t.Errorf("only failed rounds: %v", err)
 		}
 		f.publish(proof{asOf: time.Now()})
 		if err := fail(); !errors.Is(err, consent.ErrStale) || !errors.Is(err, noMajority) {
-			t.Errorf("a failed round: %v", err)
+			t.Errorf("only failed rounds after a proof: %v", err)
 		}
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -212,9 +226,9 @@ func TestWaitingForARoundEnds(t *testing.T) {
 // A machine that was suspended shows as the wall clock having moved without the monotonic one. The test's clock has only a wall part, so
 // it moves the proof's instead.
 func TestSuspendedMachineIsStale(t *testing.T) {
-	f := newFreshness(time.Now, 2*time.Second)
+	f := newTestFreshness(2 * time.Second)
 	now := time.Now()
-	v := consent.View{Head: &consent.Head{}, FreshAsOf: now, Bound: f.bound}
+	v := consent.View{Head: &consent.Head{}, FreshAsOf: now, Bound: f.bound()}
 	if _, fresh := v.Age(now.Round(0).Add(time.Hour)); fresh {
 		t.Error("a view is fresh after an hour without a monotonic reading")
 	}
@@ -317,10 +331,12 @@ func TestNoProofWithoutLeadership(t *testing.T) {
 	if _, err := n.coveringIndex(t.Context()); !errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("without leadership: %v", err)
 	}
-	if _, err := n.View(t.Context(), consent.Consistency{Full: true}); !errors.Is(err, consent.ErrStale) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := n.View(ctx, consent.Consistency{Full: true}); !errors.Is(err, consent.ErrStale) {
 		t.Errorf("a full view without leadership: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := n.Write(ctx, grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) || !errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("a write without leadership: %v", err)

@@ -55,8 +55,8 @@ type leader struct {
 	term      func() (uint64, error)
 	apply     func(entry []byte) raft.ApplyFuture
 	clock     *stamper
-	check     [16]byte // of the pseudonym key
-	began     func()   // called when a reign begins in which somebody leads
+	start     store.TermStart // but for its term and epoch
+	began     func()          // called when a reign begins in which somebody leads
 	report    func(error)
 	reign     atomic.Pointer[reign] // never nil once the leader is made
 	starts    sync.WaitGroup        // term starts on their way
@@ -89,7 +89,7 @@ func (l *leader) run(stop <-chan struct{}) {
 			notice++
 			lead = nil
 			if leading {
-				l.starts.Go(func() { l.start(notice, started, stop) })
+				l.starts.Go(func() { l.beginTerm(notice, started, stop) })
 			}
 		case <-l.heard:
 		case s := <-started:
@@ -132,9 +132,9 @@ func (l *leader) proclaim(next *reign) {
 // startRetry is how long a term start that couldn't be proposed waits until it is tried again.
 const startRetry = 50 * time.Millisecond
 
-// start applies a term start and tells what came of it. Raft gives no new notice when the clock is set, or when a leadership transfer
+// beginTerm applies a term start and tells what came of it. Raft gives no new notice when the clock is set, or when a leadership transfer
 // fails that was asked for before the term had begun. So it is tried until then, or until another leads.
-func (l *leader) start(notice int, started chan<- termStart, stop <-chan struct{}) {
+func (l *leader) beginTerm(notice int, started chan<- termStart, stop <-chan struct{}) {
 	term, err := l.propose()
 	for errors.Is(err, ErrClock) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		select {
@@ -159,8 +159,9 @@ func (l *leader) propose() (term uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	start := &store.TermStart{Term: term, CheckValue: l.check, Epoch: randomEpoch()}
-	results, err := resultsOf(l.apply(store.EncodeEntry(stamp, []store.Command{{TermStart: start}})), 1)
+	start := l.start
+	start.Term, start.Epoch = term, randomEpoch()
+	results, err := resultsOf(l.apply(store.EncodeEntry(stamp, []store.Command{{TermStart: &start}})), 1)
 	if err != nil {
 		return 0, err
 	}

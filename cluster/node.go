@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -51,7 +52,7 @@ func New(o Options) (*Node, error) {
 	}
 	o = o.withDefaults()
 	n := &Node{options: o, peers: o.Peers}
-	n.fresh = newFreshness(o.Now, o.MaxStaleness)
+	n.fresh = newFreshness(o.Now)
 	n.failure = newFailure(o.Logger, n.fresh.end)
 	rand.Read(n.instance[:])
 	if err := n.openDisk(); err != nil {
@@ -157,12 +158,14 @@ func (n *Node) startRaft() error {
 	n.retention = &retention{leads: func() bool { return n.leader.reign.Load().here != nil }, nextDue: n.store.NextDue, clock: n.clock, apply: apply}
 	n.leader = newLeader()
 	n.leader.notices, n.leader.elsewhere = notices, n.anotherLeader
-	n.leader.term, n.leader.apply, n.leader.clock, n.leader.check = n.term, apply, n.clock, n.door.CheckValue()
+	n.leader.term, n.leader.apply, n.leader.clock, n.leader.start = n.term, apply, n.clock, store.TermStart{
+		CheckValue: n.door.CheckValue(), Bound: cmp.Or(n.options.MaxStaleness, defaultBound),
+	}
 	n.leader.began, n.leader.report = n.fresh.begin, n.failure.report
 	n.raft.RegisterObserver(raft.NewObserver(n.leader.heard, false, aboutLeaders))
 	n.membership = n.newMembership()
 	n.pilot = newPilot(n.membership, n.options.tuning)
-	n.fresh.index, n.fresh.applied = n.coveringIndex, n.store.WaitApplied
+	n.fresh.bound, n.fresh.index, n.fresh.applied, n.fresh.first = n.bound, n.coveringIndex, n.store.WaitApplied, n.compareBounds
 	return nil
 }
 

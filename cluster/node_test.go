@@ -263,7 +263,7 @@ func TestKeyFile(t *testing.T) {
 // A key that the state machine finds to be another cluster's, because the ledger didn't have the check value yet, ends the process.
 func TestTermStartWithAnotherKey(t *testing.T) {
 	n := openNode(t, memoryOptions(t, vfs.NewMem()))
-	n.leader.check[0]++
+	n.leader.start.CheckValue[0]++
 	if _, err := n.leader.propose(); err == nil {
 		t.Fatal("a term start with another key succeeded")
 	}

@@ -38,8 +38,8 @@ type Options struct {
 	Listen []string
 	// Version is that of the program, to tell others.
 	Version string
-	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW. 2 s unless
-	// set, and at least 1 s, because an election must fit into it.
+	// MaxStaleness is the staleness bound: the longest time that a withdrawn consent may still be decided ALLOW, at least 1 s, because an
+	// election must fit into it. A cluster keeps that of its founder, 2 s unless set; other replicas may only set a lower one for themselves.
 	MaxStaleness time.Duration
 	// MinFreeBytes is how much space has to be free for writes to go on. 256 MiB unless set; negative for no limit.
 	MinFreeBytes int64
@@ -113,7 +113,6 @@ func (o Options) Validate() error {
 // withDefaults returns the options with everything set.
 func (o Options) withDefaults() Options {
 	setDefault(&o.PseudonymKeyFile, filepath.Join(o.DataDir, keyFile))
-	setDefault(&o.MaxStaleness, 2*time.Second)
 	setDefault(&o.MinFreeBytes, 256<<20)
 	setDefault(&o.DiskStall, 20*time.Second)
 	setDefault(&o.MaxWaiting, 16_384)
