@@ -204,6 +204,39 @@ func TestReceivedSnapshotIsRestoredAtTheNextStart(t *testing.T) {
 	}
 }
 
+// Raft takes snapshots beside its main work. One that was begun before another replica's came must not take the place of that, for which
+// Raft has removed its log: the next start would refuse the directory.
+func TestOwnSnapshotIsOvertakenByAReceivedOne(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	_, contents := stream(t, n)
+	create := func(index uint64) raft.SnapshotSink {
+		s, err := n.snapshots.Create(raft.SnapshotVersionMax, index, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	older, same, received := create(8), create(9), create(9)
+	if _, err := received.Write(contents); err != nil {
+		t.Fatal(err)
+	}
+	if err := received.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := older.Close(); !errors.Is(err, errOvertaken) {
+		t.Errorf("the older one: %v", err)
+	}
+	if err := same.Close(); err != nil {
+		t.Errorf("one at the same index: %v", err)
+	}
+	if newest := n.snapshots.latest(); !newest.streamed || newest.meta.Index != 9 {
+		t.Errorf("the newest is %+v", newest)
+	}
+	if err := create(10).Close(); err != nil || n.snapshots.latest().meta.Index != 10 {
+		t.Errorf("a newer one of our own: %v, %+v", err, n.snapshots.latest())
+	}
+}
+
 func TestCancelledSnapshotLeavesNothing(t *testing.T) {
 	n := openNode(t, memoryOptions(t, vfs.NewMem()))
 	s, err := n.snapshots.Create(raft.SnapshotVersionMax, 9, 1, raft.Configuration{}, 1, nil)

@@ -29,6 +29,8 @@ type snapshotStore struct {
 	dir   string
 	store *store.Store // to make streams of
 
+	keeping sync.Mutex // held by who makes a snapshot the newest
+
 	mu     sync.Mutex
 	newest *snapshotInfo // nil for none
 	made   int           // streams and snapshots so far, to name them apart
@@ -171,8 +173,22 @@ type temporaryFile struct {
 // Close implements io.Closer.
 func (f *temporaryFile) Close() error { return errors.Join(f.File.Close(), f.remove()) }
 
-// keep makes a snapshot the newest, durably, and removes the one before.
+// errOvertaken is returned for a snapshot of our own if a newer one came from another replica meanwhile. Raft has removed its log for that
+// one, so the older must not take its place: a start would take the log for lost.
+var errOvertaken = errors.New("a newer snapshot came from another replica meanwhile")
+
+// keep makes a snapshot the newest, durably, and removes the one before. One of our own that holds nothing new is left out.
 func (ss *snapshotStore) keep(info *snapshotInfo) error {
+	ss.keeping.Lock()
+	defer ss.keeping.Unlock()
+	if newest := ss.latest(); !info.streamed && newest != nil && newest.streamed {
+		switch {
+		case newest.meta.Index > info.meta.Index:
+			return errOvertaken
+		case newest.meta.Index == info.meta.Index:
+			return nil
+		}
+	}
 	if err := writeDurably(ss.fs, ss.dir, info.meta.ID+markerSuffix, info.encode()); err != nil {
 		return fmt.Errorf("keeping snapshot %s: %w", info.meta.ID, err)
 	}
