@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/consentd/consentd/consent"
@@ -66,7 +67,7 @@ func readBackupHead(r io.Reader) (h backupHead, err error) {
 	if _, err := io.ReadFull(r, rest); err != nil {
 		return h, unusable(endOf(err))
 	}
-	whole := append(fixed, rest...)
+	whole := slices.Concat(fixed, rest)
 	body := whole[:len(whole)-checksumBytes]
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(whole[len(body):]) {
 		return h, unusable(errors.New("its head is damaged: take another copy of it"))

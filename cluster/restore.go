@@ -186,8 +186,7 @@ func (s *restoreSender) waitBuilt(ctx context.Context, index uint64) error {
 		case <-sign.C:
 			if _, err := s.step(ctx, store.RestorePiece, nil); err != nil {
 				cancel()
-				<-built
-				return err
+				return errors.Join(err, <-built)
 			}
 		}
 	}

@@ -40,20 +40,20 @@ func grants(tb testing.TB, name string, subjects int) consent.Write {
 }
 
 // backedUp returns a backup with so many subjects, "old 0" and so on, of a cluster with a key.
-func backedUp(tb *testing.T, key string, subjects int) []byte {
-	tb.Helper()
-	o := memoryOptions(tb, vfs.NewMem())
+func backedUp(t *testing.T, key string, subjects int) []byte {
+	t.Helper()
+	o := memoryOptions(t, vfs.NewMem())
 	o.PseudonymKeyFile = key
-	n := openNode(tb, o)
-	if _, _, err := n.PutPolicy(tb.Context(), consent.PolicyPut{
-		Tenant: "shop", RequestID: newRequestID(tb), Document: testPolicy(tb),
+	n := openNode(t, o)
+	if _, _, err := n.PutPolicy(t.Context(), consent.PolicyPut{
+		Tenant: "shop", RequestID: newRequestID(t), Document: testPolicy(t),
 	}); err != nil {
-		tb.Fatal(err)
+		t.Fatal(err)
 	}
 	for from := 0; from < subjects; from += 1000 {
-		mustWrite(tb, n, grants(tb, fmt.Sprint("old ", from/1000), min(1000, subjects-from)))
+		mustWrite(t, n, grants(t, fmt.Sprint("old ", from/1000), min(1000, subjects-from)))
 	}
-	return backupOf(tb, n)
+	return backupOf(t, n)
 }
 
 func restoreInto(tb testing.TB, n *Node, replace bool, file []byte) consent.Revision {

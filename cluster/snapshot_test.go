@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/store"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 )
@@ -114,6 +115,61 @@ func TestSnapshotStream(t *testing.T) {
 	}
 	if answer := machine.ApplyBatch([]*raft.Log{&entry})[0]; fmt.Sprint(answer) != "[]" {
 		t.Errorf("an entry that the stream covers was answered %v", answer)
+	}
+}
+
+// TestLateStream: a stream that covers less than is applied takes nothing back.
+func TestLateStream(t *testing.T) {
+	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	mustWrite(t, n, grant(t, "anna"))
+	takeSnapshot(t, n)
+	_, contents := stream(t, n)
+	mustWrite(t, n, grant(t, "bert"))
+	before, applied := stateHash(t, n), n.store.Applied()
+	machine := &fsm{store: n.store, report: func(err error) { t.Error(err) }}
+	if err := machine.Restore(io.NopCloser(bytes.NewReader(contents))); err != nil {
+		t.Fatal(err)
+	}
+	if stateHash(t, n) != before || n.store.Applied() != applied {
+		t.Errorf("the state went back from index %d to %d", applied, n.store.Applied())
+	}
+}
+
+// TestStreamDamagedOnItsWay is refused before Raft takes it for a snapshot.
+func TestStreamDamagedOnItsWay(t *testing.T) {
+	from := openNode(t, memoryOptions(t, vfs.NewMem()))
+	mustWrite(t, from, grant(t, "anna"))
+	takeSnapshot(t, from)
+	meta, contents := stream(t, from)
+	to := openNode(t, memoryOptions(t, vfs.NewMem()))
+	receive := func(contents []byte) error {
+		s, err := to.snapshots.Create(raft.SnapshotVersionMax, meta.Index, meta.Term, meta.Configuration, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for part := range bytes.SplitAfterSeq(contents, []byte("e")) {
+			if _, err := s.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s.Close()
+	}
+	for at := range contents {
+		if err := receive(flipped(contents, at)); err == nil {
+			t.Errorf("a flipped bit in byte %d of %d was taken", at, len(contents))
+		}
+	}
+	if err := receive(contents[:len(contents)/2]); !errors.Is(err, store.ErrSnapshot) {
+		t.Errorf("half of it: %v, want %v", err, store.ErrSnapshot)
+	}
+	if to.snapshots.latest() != nil {
+		t.Error("one of them counts")
+	}
+	if err := receive(contents); err != nil || !to.snapshots.latest().streamed {
+		t.Errorf("what is whole was refused: %v", err)
+	}
+	if names, err := to.dir.fs.List(to.dir.join(snapshotsDir)); err != nil || len(names) != 2 {
+		t.Errorf("kept: %q, %v, want a stream and its marker", names, err)
 	}
 }
 

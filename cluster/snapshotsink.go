@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/store"
 )
 
 // sink takes a snapshot that Raft makes or receives. It implements raft.SnapshotSink.
@@ -14,6 +15,7 @@ type sink struct {
 	store *snapshotStore
 	info  snapshotInfo
 	file  *fileWriter // of a stream; nil until something is written
+	check *store.StreamCheck
 	done  bool
 }
 
@@ -27,8 +29,9 @@ func (s *sink) Write(p []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		s.file = &fileWriter{file: f}
+		s.file, s.check = &fileWriter{file: f}, store.NewStreamCheck()
 	}
+	_, _ = s.check.Write(p[min(len(p), max(0, streamHeadBytes-int(s.info.meta.Size))):]) // it never fails
 	n, err := s.file.Write(p)
 	s.info.meta.Size += int64(n)
 	return n, err
@@ -48,10 +51,11 @@ func (s *sink) Close() error {
 	return s.store.keep(&s.info)
 }
 
-// finishStream makes the stream durable under its name.
+// finishStream makes the stream durable under its name, if it is whole: what was damaged on its way must be sent again, and not be what
+// this replica has.
 func (s *sink) finishStream() error {
-	if err := errors.Join(s.file.file.Sync(), s.file.file.Close()); err != nil {
-		return fmt.Errorf("writing snapshot %s: %w", s.ID(), err)
+	if err := errors.Join(s.check.Err(), s.file.file.Sync(), s.file.file.Close()); err != nil {
+		return errors.Join(fmt.Errorf("receiving snapshot %s: %w", s.ID(), err), s.store.fs.Remove(s.path()+temporarySuffix))
 	}
 	if err := s.store.fs.Rename(s.path()+temporarySuffix, s.path()); err != nil {
 		return err

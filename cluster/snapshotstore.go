@@ -155,11 +155,11 @@ func (ss *snapshotStore) materialise(info *snapshotInfo) (stream io.ReadCloser, 
 		return nil, 0, errors.Join(err, ss.fs.Remove(path))
 	}
 	written, err := ss.fs.Stat(path)
-	if err != nil {
-		return nil, 0, err
+	if err == nil {
+		f, err = ss.fs.Open(path)
 	}
-	if f, err = ss.fs.Open(path); err != nil {
-		return nil, 0, err
+	if err != nil {
+		return nil, 0, errors.Join(err, ss.fs.Remove(path))
 	}
 	return &temporaryFile{File: f, remove: func() error { return ss.fs.Remove(path) }}, written.Size(), nil
 }

@@ -107,11 +107,8 @@ func readStream(in *snapshotReader, f func(key, value []byte) error) error {
 	if err := in.read(magic); err != nil {
 		return err
 	}
-	if string(magic) != snapshotMagic && bytes.HasPrefix(magic, []byte(snapshotTitle)) {
-		return ErrFormat
-	}
 	if string(magic) != snapshotMagic {
-		return fmt.Errorf("it begins with %q, not with %q", magic, snapshotMagic)
+		return notOurs(magic)
 	}
 	pairs, err := readPairs(in, f)
 	if err != nil {
