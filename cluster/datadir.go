@@ -34,9 +34,8 @@ type dataDir struct {
 	lock   io.Closer
 	nodeID string
 
-	mu    sync.Mutex // held while the bond is written
-	bond  bond
-	bound chan struct{} // closed once the replica belongs somewhere
+	mu   sync.Mutex // held while the bond is written
+	bond bond
 }
 
 // openDataDir opens or makes a data directory. An empty nodeID takes the one recorded, or a random one for a new directory.
@@ -49,7 +48,7 @@ func openDataDir(fs vfs.FS, path, nodeID string) (*dataDir, error) {
 		return nil, fmt.Errorf("%w: %s is locked (%w): stop the other consentd that runs on it, or choose another directory", ErrDataDir,
 			path, err)
 	}
-	d := &dataDir{fs: fs, path: path, lock: lock, bond: bond{state: stateNew}, bound: make(chan struct{})}
+	d := &dataDir{fs: fs, path: path, lock: lock, bond: bond{state: stateNew}}
 	if err := d.load(nodeID); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -113,14 +112,14 @@ func (d *dataDir) standing() bond {
 }
 
 // bind binds a new replica to a cluster, and returns once that is durable. A founder is named while the cluster isn't founded yet. Where
-// the replica is bound to the same already, there is nothing to do; where to another, an error says to which.
+// the replica is bound so already, there is nothing to do; otherwise an error says to what it is.
 func (d *dataDir) bind(clusterID, founder string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.bond.state == stateNew:
 		return d.change(bond{state: stateJoining, clusterID: clusterID, founder: founder})
-	case d.bond.clusterID == clusterID && (d.bond.state == stateMember || d.bond.founder == founder):
+	case d.bond == (bond{state: stateJoining, clusterID: clusterID, founder: founder}):
 		return nil
 	default:
 		return &boundError{d.nodeID, d.bond}
@@ -141,9 +140,6 @@ func (d *dataDir) becomeMember() error {
 func (d *dataDir) change(to bond) error {
 	if err := d.save(to); err != nil {
 		return err
-	}
-	if d.bond.state == stateNew {
-		close(d.bound)
 	}
 	d.bond = to
 	return nil
@@ -170,9 +166,6 @@ func (d *dataDir) parse(marker string) error {
 		return fmt.Errorf("%w: %s is damaged: restore this replica from another one or from a backup", ErrDataDir, d.join(formatFile))
 	}
 	d.nodeID, d.bond = node, bond
-	if bond.state != stateNew {
-		close(d.bound)
-	}
 	return nil
 }
 

@@ -14,4 +14,9 @@ var (
 	// ErrPlaintext is returned for talking to other machines without TLS, unless that danger is allowed.
 	ErrPlaintext = errors.New("without TLS, replicas talk to loopback addresses only: give them certificates, or allow plaintext explicitly, " +
 		"which lets everybody who can connect read and replace all data")
+	// ErrForming is returned by Start when this replica can't found a cluster with those that it sees, or isn't taken into theirs. The
+	// message says what to do.
+	ErrForming = errors.New("no cluster can be formed")
+	// ErrRemoved is the failure of a replica that its cluster has removed, or was founded without.
+	ErrRemoved = errors.New("this replica doesn't belong to its cluster")
 )

@@ -32,7 +32,7 @@ const (
 // It implements raft.LogStore, raft.MonotonicLogStore and raft.StableStore.
 type logStore struct {
 	onDamage func(error)
-	// acknowledge is called after each write, before it counts as written. It is set before Raft runs.
+	// acknowledge is called once something is written that Raft may tell others of, before it does. It is set before Raft runs.
 	acknowledge func() error
 
 	mu          sync.RWMutex // held for reading while db is in use, for writing to close it and to move first and last
@@ -123,7 +123,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	if err := s.commit(func(b *pebble.Batch) error {
+	if err := s.acknowledged(s.commit(func(b *pebble.Batch) error {
 		var value []byte
 		for _, l := range logs {
 			value = appendEntry(value[:0], l)
@@ -132,7 +132,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 			}
 		}
 		return nil
-	}); err != nil {
+	})); err != nil {
 		return fmt.Errorf("storing %d log entries from %d: %w", len(logs), logs[0].Index, err)
 	}
 	s.mu.Lock()
@@ -154,6 +154,10 @@ func (s *logStore) DeleteRange(lowest, highest uint64) error {
 
 // Set writes a value of Raft's stable store.
 func (s *logStore) Set(key, value []byte) error {
+	return s.acknowledged(s.set(key, value))
+}
+
+func (s *logStore) set(key, value []byte) error {
 	return s.commit(func(b *pebble.Batch) error { return b.Set(stableKey(key), value, nil) })
 }
 
@@ -166,9 +170,13 @@ func (s *logStore) Get(key []byte) ([]byte, error) {
 	return value, err
 }
 
-// SetUint64 writes a number of Raft's stable store.
+// SetUint64 writes a number of Raft's stable store. A term of 0, which Raft writes when it starts for the first time, tells nobody anything.
 func (s *logStore) SetUint64(key []byte, value uint64) error {
-	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
+	encoded := binary.BigEndian.AppendUint64(nil, value)
+	if value == 0 {
+		return s.set(key, encoded)
+	}
+	return s.Set(key, encoded)
 }
 
 // GetUint64 returns a number of Raft's stable store, and 0 if there is none.
@@ -235,7 +243,12 @@ func (s *logStore) commit(fill func(*pebble.Batch) error) error {
 	if err := fill(b); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	if err := errors.Join(b.Commit(pebble.Sync), b.Close()); err != nil || s.acknowledge == nil {
+	return errors.Join(b.Commit(pebble.Sync), b.Close())
+}
+
+// acknowledged returns what a write comes to that Raft may tell others of.
+func (s *logStore) acknowledged(err error) error {
+	if err != nil || s.acknowledge == nil {
 		return err
 	}
 	return s.acknowledge()

@@ -131,6 +131,9 @@ func (m *membership) add(ctx context.Context, r *roster, c *peerv1.ChangeMembers
 		}
 	}
 	known := r.find(id)
+	if err := admits(known, c); err != nil {
+		return err
+	}
 	if known != nil && known.Address == address {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	"github.com/consentd/consentd/store"
@@ -37,6 +38,8 @@ type Node struct {
 	retention  *retention
 	peers      Peers
 
+	forming sync.Mutex    // held while this replica is being bound to a cluster
+	woken   chan struct{} // holds one while it is bound and form doesn't know yet
 	started atomic.Bool
 	working sync.WaitGroup
 	closers []func() error // run by Close, the last one first
@@ -51,14 +54,14 @@ func New(o Options) (*Node, error) {
 		return nil, fmt.Errorf("options: %w", err)
 	}
 	o = o.withDefaults()
-	n := &Node{options: o, peers: o.Peers}
+	n := &Node{options: o, peers: o.Peers, woken: make(chan struct{}, 1)}
 	n.fresh = newFreshness(o.Now)
 	n.failure = newFailure(o.Logger, n.fresh.end)
 	rand.Read(n.instance[:])
 	if err := n.openDisk(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	key, err := pseudonymKey(n.options.PseudonymKeyFile, n.dir.standing().state == stateNew && o.foundsAlone(), o.Logger)
+	key, err := n.pseudonymKey()
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
@@ -83,6 +86,10 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	if err := n.startRaft(); err != nil {
 		return err
+	}
+	if others := len(n.servers()) - 1; others > 0 && n.options.isolated() {
+		return fmt.Errorf("%w: %s belongs to a cluster of %d, and can't be reached by the others: start it with --raft-listen", ErrForming,
+			n.dir.nodeID, others+1)
 	}
 	n.work()
 	n.started.Store(true)
@@ -226,6 +233,10 @@ func (n *Node) work() {
 	n.working.Go(func() { n.leader.run(stop) })
 	n.working.Go(func() { n.fresh.run(ctx) })
 	n.working.Go(func() { n.space.run(stop) })
+	if n.options.Wire != nil {
+		keeping := place{node: n, progress: progress{log: n.options.Logger}, began: time.Now()}
+		n.working.Go(func() { keeping.run(ctx) })
+	}
 	n.working.Go(n.writes.run)
 	n.working.Go(func() { n.runPilot(ctx) })
 	n.working.Go(func() { n.retention.run(stop) })

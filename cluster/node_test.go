@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -242,21 +241,35 @@ func TestFirstStartGoesOn(t *testing.T) {
 }
 
 func TestKeyFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "k")
-	log := slog.New(slog.DiscardHandler)
-	made, err := pseudonymKey(path, true, log)
-	if err != nil {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "k")
+	if err := NewKeyFile(path); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v, want 0600", info.Mode(), err)
 	}
-	if read, err := pseudonymKey(path, false, log); err != nil || read != made {
-		t.Errorf("read %x, %v, want %x", read, err, made)
+	made, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if another, err := pseudonymKey(filepath.Join(t.TempDir(), "k"), true, log); err != nil || another == made {
-		t.Errorf("a second key: %x, %v, and the first: %x", another, err, made)
+	if key, err := parseKey(path, string(made)); err != nil || key == [16]byte{} {
+		t.Errorf("the key is %x, %v", key, err)
+	}
+	wantError(t, NewKeyFile(path), ErrPseudonymKey, "is there already")
+	if after, err := os.ReadFile(path); err != nil || string(after) != string(made) {
+		t.Errorf("the key was replaced: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("left behind: %v, %v", files, err)
+	}
+	another := filepath.Join(dir, "another")
+	if err := NewKeyFile(another); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := os.ReadFile(another); err != nil || string(second) == string(made) {
+		t.Errorf("the second key is the first: %v", err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -64,6 +65,8 @@ type tuning struct {
 	snapshotInterval time.Duration
 	snapshotEntries  uint64        // that have to be new for a snapshot
 	inspection       time.Duration // how often the leader looks whether a learner is fit to vote
+	discovery        time.Duration // how long after a look at the others the next one follows, at first
+	place            time.Duration // how often a replica looks whether the cluster knows its address
 
 	transport func(id string) raft.Transport // between the replicas of a test
 	members   []raft.Server                  // that each of them begins with
@@ -104,11 +107,39 @@ func (o Options) Validate() error {
 	if o.DiskStall != 0 && o.DiskStall < time.Second {
 		faults = append(faults, fmt.Errorf("DiskStall %s is under 1s: disks take that long now and then", o.DiskStall))
 	}
+	faults = append(faults, o.formingFaults()...)
 	if o.MaxWaiting < 0 {
 		faults = append(faults, fmt.Errorf("MaxWaiting %d is negative", o.MaxWaiting))
 	}
 	return errors.Join(faults...)
 }
+
+// formingFaults returns what is wrong about how a cluster is to be formed.
+func (o Options) formingFaults() (faults []error) {
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if o.isolated() && (o.BootstrapExpect > 1 || len(o.Join) > 0 || o.Learner) {
+		fault("without Wire no other replica can be reached: set it, or leave BootstrapExpect, Join and Learner out")
+	}
+	if o.Wire != nil && o.Peers == nil {
+		fault("Wire is set, and Peers isn't")
+	}
+	if slices.Contains(o.Join, "") {
+		fault("Join has an empty address")
+	}
+	switch {
+	case o.BootstrapExpect < 0:
+		fault("BootstrapExpect %d is negative", o.BootstrapExpect)
+	case o.BootstrapExpect == 1 && len(o.Join) > 0:
+		fault("BootstrapExpect 1 founds a cluster of this replica alone, and Join names others: leave one of them out, or set BootstrapExpect to " +
+			"how many found it together")
+	case len(o.Join) > 0 && len(o.Join) < o.BootstrapExpect-1 && !o.Learner:
+		fault("Join names %d addresses, too few to find the others of %d replicas that are expected: name all", len(o.Join), o.BootstrapExpect)
+	}
+	return faults
+}
+
+// isolated says whether no other replica can be reached.
+func (o Options) isolated() bool { return o.Wire == nil && o.tuning.transport == nil }
 
 // withDefaults returns the options with everything set.
 func (o Options) withDefaults() Options {
@@ -130,6 +161,8 @@ func (o Options) withDefaults() Options {
 	// A snapshot is a marker and costs one sync of the ledger, so they may be frequent: a start reads the log from the last one on.
 	setDefault(&o.tuning.snapshotInterval, 15*time.Second)
 	setDefault(&o.tuning.snapshotEntries, 1024)
+	setDefault(&o.tuning.discovery, 100*time.Millisecond)
+	setDefault(&o.tuning.place, time.Second)
 	setDefault(&o.tuning.inspection, time.Second)
 	return o
 }

@@ -15,26 +15,55 @@ const keyHeader = `# The pseudonym key of a consentd cluster. Every replica need
 # Keep a copy in a safe place, apart from the backups of the data. It can't be changed.
 `
 
-// pseudonymKey reads the key of a file. If there is none and mayMake is set, it makes one: only a replica that starts alone, for the
-// first time, may. The file always lies on the operating system's file system, because no other knows permissions.
-func pseudonymKey(path string, mayMake bool, log *slog.Logger) (key [16]byte, err error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
-	switch {
-	case err == nil:
-		warnIfReadable(path, log)
-		return parseKey(path, string(text))
-	case !errors.Is(err, os.ErrNotExist):
-		return key, fmt.Errorf("%w: %w", ErrPseudonymKey, err)
-	case !mayMake:
-		return key, fmt.Errorf("%w: %s is missing, and without it no record can be found: copy it from another replica or from where you "+
-			"keep it safe", ErrPseudonymKey, path)
-	}
+// NewKeyFile makes a pseudonym key for a new cluster, in a file that only its owner can read. It doesn't replace a file: ErrPseudonymKey.
+func NewKeyFile(path string) error {
+	var key [16]byte
 	rand.Read(key[:])
-	if err := writeKey(path, key); err != nil {
+	err := writeKey(path, key)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%w: %s is there already, and if it is a key, what it has made can't be found without it: choose another name",
+			ErrPseudonymKey, path)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrPseudonymKey, err)
+	}
+	return nil
+}
+
+// pseudonymKey reads the key of a file. If there is none and the replica may make one, it does. The file always lies on the operating
+// system's file system, because no other knows permissions.
+func (n *Node) pseudonymKey() (key [16]byte, err error) {
+	path := n.options.PseudonymKeyFile
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	if errors.Is(err, os.ErrNotExist) {
+		if err := n.makeKey(path); err != nil {
+			return key, err
+		}
+		text, err = os.ReadFile(path) //nolint:gosec // as above
+	}
+	if err != nil {
 		return key, fmt.Errorf("%w: %w", ErrPseudonymKey, err)
 	}
-	log.Info("made a pseudonym key: keep a copy in a safe place, because no record can be found without it", "file", path)
-	return key, nil
+	warnIfReadable(path, n.options.Logger)
+	return parseKey(path, string(text))
+}
+
+// makeKey makes a missing key. Only a replica that founds a cluster alone may: with another key than the others have, none of what they
+// recorded would be found.
+func (n *Node) makeKey(path string) error {
+	switch {
+	case n.dir.standing().state != stateNew:
+		return fmt.Errorf("%w: %s is missing, and without it no record can be found: copy it from another replica or from where you keep it safe",
+			ErrPseudonymKey, path)
+	case !n.options.foundsAlone():
+		return fmt.Errorf("%w: %s is missing, and all replicas of a cluster have to have the same: copy it from another replica, or make one for "+
+			"a new cluster by 'consentd keys new FILE' and copy it to all", ErrPseudonymKey, path)
+	}
+	if err := NewKeyFile(path); err != nil {
+		return err
+	}
+	n.options.Logger.Info("made a pseudonym key: keep a copy in a safe place, because no record can be found without it", "file", path)
+	return nil
 }
 
 func parseKey(path, text string) (key [16]byte, err error) {
@@ -53,7 +82,7 @@ func parseKey(path, text string) (key [16]byte, err error) {
 		ErrPseudonymKey, path)
 }
 
-// writeKey makes the file whole or not at all.
+// writeKey makes the file whole or not at all, unless one is there.
 func writeKey(path string, key [16]byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+temporarySuffix) // with mode 0600
 	if err != nil {
@@ -63,7 +92,7 @@ func writeKey(path string, key [16]byte) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err := errors.Join(os.Link(f.Name(), path), os.Remove(f.Name())); err != nil { // a rename would replace a file
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(path))
