@@ -264,6 +264,7 @@ func TestReceivedSnapshotIsRestoredAtTheNextStart(t *testing.T) {
 // Raft has removed its log: the next start would refuse the directory.
 func TestOwnSnapshotIsOvertakenByAReceivedOne(t *testing.T) {
 	n := openNode(t, memoryOptions(t, vfs.NewMem()))
+	taken := takeSnapshot(t, n).meta.Index
 	_, contents := stream(t, n)
 	create := func(index uint64) raft.SnapshotSink {
 		s, err := n.snapshots.Create(raft.SnapshotVersionMax, index, 1, raft.Configuration{}, 1, nil)
@@ -272,7 +273,7 @@ func TestOwnSnapshotIsOvertakenByAReceivedOne(t *testing.T) {
 		}
 		return s
 	}
-	older, same, received := create(8), create(9), create(9)
+	older, same, received := create(taken+1), create(taken+2), create(taken+2)
 	if _, err := received.Write(contents); err != nil {
 		t.Fatal(err)
 	}
@@ -285,10 +286,10 @@ func TestOwnSnapshotIsOvertakenByAReceivedOne(t *testing.T) {
 	if err := same.Close(); err != nil {
 		t.Errorf("one at the same index: %v", err)
 	}
-	if newest := n.snapshots.latest(); !newest.streamed || newest.meta.Index != 9 {
+	if newest := n.snapshots.latest(); !newest.streamed || newest.meta.Index != taken+2 {
 		t.Errorf("the newest is %+v", newest)
 	}
-	if err := create(10).Close(); err != nil || n.snapshots.latest().meta.Index != 10 {
+	if err := create(taken+3).Close(); err != nil || n.snapshots.latest().meta.Index != taken+3 {
 		t.Errorf("a newer one of our own: %v, %+v", err, n.snapshots.latest())
 	}
 }
