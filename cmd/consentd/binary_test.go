@@ -81,8 +81,16 @@ func spawn(t *testing.T, dataDir string, more ...string) *replicaProcess {
 
 func spawnAt(t *testing.T, addr, dataDir string, more ...string) *replicaProcess {
 	t.Helper()
+	p := launch(t, addr, dataDir, append([]string{"--policy", shopPolicy}, more...)...)
+	p.awaitReady(t)
+	return p
+}
+
+// launch starts the binary, and waits for nothing.
+func launch(t *testing.T, addr, dataDir string, more ...string) *replicaProcess {
+	t.Helper()
 	p := &replicaProcess{addr: addr}
-	args := append([]string{"serve", "--data-dir", dataDir, "--listen", p.addr, "--ops-listen", "127.0.0.1:0", "--policy", shopPolicy}, more...)
+	args := append([]string{"serve", "--data-dir", dataDir, "--listen", p.addr, "--ops-listen", "127.0.0.1:0"}, more...)
 	p.cmd = exec.Command(binary(t), args...)
 	logs, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -93,9 +101,13 @@ func spawnAt(t *testing.T, addr, dataDir string, more ...string) *replicaProcess
 	}
 	t.Cleanup(func() { p.kill(t) })
 	p.log = followLog(t, logs)
+	return p
+}
+
+func (p *replicaProcess) awaitReady(t *testing.T) {
+	t.Helper()
 	ready := p.log.wait(t)
 	p.addrs, p.ops = ready.Listen, ready.OpsListen
-	return p
 }
 
 // kill ends the process as a crash does.
@@ -446,6 +458,26 @@ func (l *load) stop() []string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	return l.acknowledged
+}
+
+// awaitMetric asks until the metrics have a line.
+func (p *replicaProcess) awaitMetric(t *testing.T, line string) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		reply, err := http.Get("http://" + p.ops + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(reply.Body)
+		reply.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(body), line+"\n") {
+			return
+		}
+	}
+	t.Fatalf("the metrics never have %s", line)
 }
 
 // checkWithdrawn makes sure that every subject's consent is withdrawn.

@@ -19,9 +19,13 @@ func newClusterCommand(c *cli) *cobra.Command {
 		newClusterDemoteCommand(c),
 		newClusterTransferCommand(c),
 		newClusterSnapshotCommand(c),
+		newClusterBackupCommand(c),
+		newClusterRestoreCommand(c),
+		newClusterInspectCommand(c),
 	)
 	group.Long = `Look after a cluster: its members, and copies of what it holds. Any replica can be asked (--addr): it passes
-on what only the leader can do. A snapshot is taken by the replica asked, and join is for one that waits.`
+on what only the leader can do. A snapshot is taken by the replica asked, join is for one that waits, and
+inspect asks none.`
 	return group
 }
 

@@ -44,7 +44,7 @@ func (c *cli) joinCluster(ctx context.Context, peers []string) error {
 	}
 	out := joinOutput{ClusterID: reply.GetClusterId()}
 	return c.print(out, func(w io.Writer) {
-		fmt.Fprintf(w, "joins cluster %s, as a learner until it has caught up\n", out.ClusterID)
+		fmt.Fprintf(w, "belongs to cluster %s\n", out.ClusterID)
 	})
 }
 

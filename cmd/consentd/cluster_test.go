@@ -130,7 +130,7 @@ func TestClusterChanges(t *testing.T) {
 		out   string // of -o json, without spaces
 		says  string
 	}{
-		{[]string{"join", "a:1", "b:2,c:3"}, &consentv1.JoinClusterRequest{Peers: []string{"a:1", "b:2", "c:3"}}, `{"cluster_id":"c1"}`, "joins cluster c1"},
+		{[]string{"join", "a:1", "b:2,c:3"}, &consentv1.JoinClusterRequest{Peers: []string{"a:1", "b:2", "c:3"}}, `{"cluster_id":"c1"}`, "belongs to cluster c1"},
 		{[]string{"remove", "n3"}, &consentv1.RemoveMemberRequest{Id: "n3"}, `{"id":"n3"}`, "n3 is no member any more"},
 		{[]string{"promote", "n3"}, &consentv1.PromoteMemberRequest{Id: "n3"}, `{"id":"n3"}`, "n3 votes"},
 		{[]string{"demote", "n3"}, &consentv1.DemoteMemberRequest{Id: "n3"}, `{"id":"n3"}`, "n3 is a learner"},

@@ -18,8 +18,14 @@ func main() {
 // runProcess runs the command line with what the operating system gives. The first signal asks the command to end in good order; from
 // then on signals have their usual effect, so that a second one ends the process at once.
 func runProcess() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer context.AfterFunc(ctx, stop)()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // before the command knows: whoever sees that it is about to end can be sure of the second signal
+		cancel()
+	}()
 	return run(ctx, os.Args[1:], process{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ})
 }

@@ -45,11 +45,7 @@ func (n *neighbours) answer(node *cluster.Node, log *slog.Logger, served chan<- 
 	if n == nil {
 		return nil
 	}
-	backend, err := nodeAs[server.PeerBackend](node)
-	if err != nil {
-		return err
-	}
-	if n.server, err = server.NewPeerServer(server.PeerServerOptions{Backend: backend, Logger: log}); err != nil {
+	if n.server, err = server.NewPeerServer(server.PeerServerOptions{Backend: node, Logger: log}); err != nil {
 		return err
 	}
 	go func() { served <- n.server.Serve(n.wire.PeerListener()) }()

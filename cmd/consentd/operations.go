@@ -9,7 +9,6 @@ import (
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
-	"github.com/consentd/consentd/server"
 )
 
 // operations is what those who run replicas, and other replicas, are answered from. The node is there as soon as the data directory is
@@ -48,7 +47,7 @@ func (o *operations) Enrol(ctx context.Context, enrol *peerv1.EnrolRequest) (*pe
 }
 
 func (o *operations) Status(ctx context.Context) (*consentv1.GetClusterStatusResponse, error) {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +63,7 @@ func (o *operations) Join(ctx context.Context, addresses []string) (clusterID st
 }
 
 func (o *operations) RemoveMember(ctx context.Context, id string) error {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func (o *operations) RemoveMember(ctx context.Context, id string) error {
 }
 
 func (o *operations) PromoteMember(ctx context.Context, id string) error {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return err
 	}
@@ -80,7 +79,7 @@ func (o *operations) PromoteMember(ctx context.Context, id string) error {
 }
 
 func (o *operations) DemoteMember(ctx context.Context, id string) error {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return err
 	}
@@ -88,7 +87,7 @@ func (o *operations) DemoteMember(ctx context.Context, id string) error {
 }
 
 func (o *operations) TransferLeadership(ctx context.Context, id string) (leader string, err error) {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +95,7 @@ func (o *operations) TransferLeadership(ctx context.Context, id string) (leader 
 }
 
 func (o *operations) TakeSnapshot(ctx context.Context) (index uint64, err error) {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +103,7 @@ func (o *operations) TakeSnapshot(ctx context.Context) (index uint64, err error)
 }
 
 func (o *operations) BackUp(ctx context.Context, w io.Writer) error {
-	node, err := o.cluster()
+	node, err := o.open()
 	if err != nil {
 		return err
 	}
@@ -112,17 +111,9 @@ func (o *operations) BackUp(ctx context.Context, w io.Writer) error {
 }
 
 func (o *operations) Restore(ctx context.Context, replace bool, r io.Reader) (*consentv1.RestoreResponse, error) {
-	node, err := o.cluster()
-	if err != nil {
-		return nil, err
-	}
-	return node.Restore(ctx, replace, r)
-}
-
-func (o *operations) cluster() (server.Cluster, error) {
 	node, err := o.open()
 	if err != nil {
 		return nil, err
 	}
-	return nodeAs[server.Cluster](node)
+	return node.Restore(ctx, replace, r)
 }

@@ -22,6 +22,15 @@ func (c *cli) newProgress() *progress {
 
 // show renews the line. The share is left out when the total isn't known.
 func (p *progress) show(rows uint64, done, total int64) {
+	p.renew(done, total, func() string { return fmt.Sprintf("%d rows", rows) })
+}
+
+// showBytes renews the line of what has no rows.
+func (p *progress) showBytes(done, total int64) {
+	p.renew(done, total, func() string { return bytesText(done) })
+}
+
+func (p *progress) renew(done, total int64, what func() string) {
 	if !p.cli.onTerminal() || time.Since(p.last) < progressEvery {
 		return
 	}
@@ -30,7 +39,7 @@ func (p *progress) show(rows uint64, done, total int64) {
 	if total > 0 {
 		share = fmt.Sprintf(", %d %%", min(100, done*100/total))
 	}
-	fmt.Fprintf(p.cli.stderr, "\r\x1b[K%d rows%s", rows, share)
+	fmt.Fprintf(p.cli.stderr, "\r\x1b[K%s%s", what(), share)
 }
 
 // messagef writes a message above the line.

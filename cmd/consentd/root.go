@@ -73,6 +73,7 @@ on) and from flags; each overrides the one before.`,
 		newAuditCommand(c),
 		newSubjectCommand(c),
 		newClusterCommand(c),
+		newKeysCommand(c),
 		newVersionCommand(c),
 	)
 	return root

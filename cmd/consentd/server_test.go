@@ -57,13 +57,14 @@ type logLine struct {
 // follower reads a server's log to its end, and says when the server is ready.
 type follower struct {
 	ready chan logLine
+	said  chan string // the message of each line
 	done  chan struct{}
 	text  strings.Builder // readable once done is closed
 }
 
 func followLog(t *testing.T, logs io.Reader) *follower {
 	t.Helper()
-	f := &follower{ready: make(chan logLine, 1), done: make(chan struct{})}
+	f := &follower{ready: make(chan logLine, 1), said: make(chan string, 1<<12), done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
 		lines := bufio.NewScanner(logs)
@@ -71,7 +72,14 @@ func followLog(t *testing.T, logs io.Reader) *follower {
 		for lines.Scan() {
 			f.text.WriteString(lines.Text() + "\n")
 			var line logLine
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "ready" {
+			if json.Unmarshal(lines.Bytes(), &line) != nil {
+				continue
+			}
+			select {
+			case f.said <- line.Message:
+			default: // nobody waits for so many
+			}
+			if line.Message == "ready" {
 				f.ready <- line
 			}
 		}
@@ -91,4 +99,22 @@ func (f *follower) wait(t *testing.T) logLine {
 		t.Fatal("the server isn't ready")
 	}
 	return logLine{}
+}
+
+// waitFor returns once the log has a line whose message begins so.
+func (f *follower) waitFor(t *testing.T, message string) {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		select {
+		case said := <-f.said:
+			if strings.HasPrefix(said, message) {
+				return
+			}
+		case <-f.done:
+			t.Fatalf("the server ended before it said %q:\n%s", message, f.text.String())
+		case <-late:
+			t.Fatalf("the server doesn't say %q", message)
+		}
+	}
 }

@@ -88,6 +88,14 @@ func obligationNames(obligations []consentv1.Obligation) []string {
 	return names
 }
 
+// bytesText is a number of bytes as people say it.
+func bytesText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
 // orDash is for cells of a table that have nothing to say.
 func orDash(text string) string {
 	if text == "" || text == "UNSPECIFIED" {
