@@ -29,7 +29,7 @@ BUF := .tools/buf
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## Build bin/consentd
@@ -38,6 +38,10 @@ build: ## Build bin/consentd
 .PHONY: demo
 demo: build ## Build, start a replica, and walk through the example shop
 	CONSENTD='$(CURDIR)/bin/consentd' examples/shop/demo.sh
+
+.PHONY: demo-cluster
+demo-cluster: build ## Build, start three replicas, kill the leader, back up and restore
+	CONSENTD='$(CURDIR)/bin/consentd' examples/cluster/demo.sh
 
 # -count=1: some tests run the real binary, and go's cache of results doesn't see what a child process reads.
 .PHONY: test
