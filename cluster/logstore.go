@@ -35,6 +35,8 @@ type logStore struct {
 	// acknowledge is called once something is written that Raft may tell others of, before it does. It is set before Raft runs.
 	acknowledge func() error
 
+	recent recentEntries
+
 	mu          sync.RWMutex // held for reading while db is in use, for writing to close it and to move first and last
 	db          *pebble.DB   // nil once closed
 	first, last uint64       // 0 if there are no entries
@@ -96,8 +98,11 @@ func (s *logStore) LastIndex() (uint64, error) {
 	return s.last, nil
 }
 
-// GetLog reads an entry, or returns raft.ErrLogNotFound.
+// GetLog returns an entry, or raft.ErrLogNotFound. The newest ones come from memory, after they are on disk.
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
+	if s.recent.get(index, l) {
+		return nil
+	}
 	entry, err := s.get(entryKey(index))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
@@ -135,6 +140,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	})); err != nil {
 		return fmt.Errorf("storing %d log entries from %d: %w", len(logs), logs[0].Index, err)
 	}
+	s.recent.add(logs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first == 0 {
@@ -146,6 +152,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 
 // DeleteRange removes the entries from lowest to highest.
 func (s *logStore) DeleteRange(lowest, highest uint64) error {
+	s.recent.remove(lowest, highest)
 	if err := s.commit(func(b *pebble.Batch) error { return b.DeleteRange(entryKey(lowest), keyAfter(highest), nil) }); err != nil {
 		return fmt.Errorf("removing log entries %d to %d: %w", lowest, highest, err)
 	}

@@ -89,7 +89,7 @@ func (t *raftTransport) EncodePeer(_ raft.ServerID, address raft.ServerAddress) 
 func boundEntries(request *raft.AppendEntriesRequest) {
 	bytes := 0
 	for i, entry := range request.Entries {
-		bytes += len(entry.Data) + len(entry.Extensions)
+		bytes += entryBytes(entry)
 		if bytes > appendBytes && i > 0 {
 			request.Entries = request.Entries[:i]
 			return

@@ -169,8 +169,8 @@ func TestRequestsAreBounded(t *testing.T) {
 		want  int
 	}{
 		{nil, 0},
-		{[]int{appendBytes, 1}, 1},
-		{[]int{1, appendBytes - 1, 1}, 2},
+		{[]int{appendBytes / 2, appendBytes / 2}, 1},
+		{[]int{1, appendBytes / 2, appendBytes / 2}, 2},
 		{[]int{appendBytes + 1, 1}, 1}, // the first has to go all the same
 		{[]int{1, 2, 3}, 3},
 	} {
