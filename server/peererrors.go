@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxWords is how many bytes of an error are told. All of a status travels in a header, and clients take 8 KiB of them.
+// maxWords is how many bytes of an error are told. All of a status travels in a header, of which many clients take 8 KiB.
 const maxWords = 1 << 10
 
 // saidStatus returns the status by which a replica tells another one of an error, with its own words: replicas know subjects by their
