@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/consentd/consentd/consent"
@@ -22,6 +23,8 @@ type testNet struct {
 	nodes      map[string]*Node
 	transports map[string]*testTransport
 	messages   sync.WaitGroup // under way
+	proposed   atomic.Int64   // commands that were sent to other replicas
+	carried    atomic.Int64   // of those, how many have arrived and been answered
 	closed     chan struct{}
 }
 
@@ -160,7 +163,11 @@ func (p *testPeers) Cover(ctx context.Context, leader Peer) (uint64, error) {
 }
 
 func (p *testPeers) Propose(ctx context.Context, leader Peer, command []byte) ([]byte, error) {
-	return ask(ctx, p, leader, func(ctx context.Context, n *Node) ([]byte, error) { return n.Propose(ctx, command) })
+	p.net.proposed.Add(1)
+	return ask(ctx, p, leader, func(ctx context.Context, n *Node) ([]byte, error) {
+		defer p.net.carried.Add(1)
+		return n.Propose(ctx, command)
+	})
 }
 
 func (p *testPeers) Report(ctx context.Context, of Peer) (*peerv1.ReportResponse, error) {
