@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 
 // powerTrap loses the power of a replica just before a step of its disk. Nothing of what the replica still does then reaches anybody.
 type powerTrap struct {
+	armed    atomic.Bool           // once the replica is started
 	counts   func(errorfs.Op) bool // which steps
 	left     atomic.Int64          // until the one that isn't done any more
 	survives vfs.CrashCloneCfg
@@ -27,7 +29,7 @@ func (p *powerTrap) set(h *house, wire *Wire) vfs.FS {
 	fs := h.fs
 	p.sprung = make(chan *vfs.MemFS, 1)
 	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if h.started == nil || !p.counts(op) || p.left.Add(-1) != 0 {
+		if !p.armed.Load() || !p.counts(op) || p.left.Add(-1) != 0 {
 			return nil
 		}
 		p.corpse = h.unplug()
@@ -72,6 +74,29 @@ func TestFoundingSurvivesPowerLoss(t *testing.T) {
 		})
 	}
 	t.Logf("%d power losses in %d foundings", losses, cycles)
+}
+
+// TestJoiningSurvivesPowerLoss does the same to replicas that come to a cluster.
+func TestJoiningSurvivesPowerLoss(t *testing.T) {
+	rng := rand.New(rand.NewPCG(crashSeed(t), 13))
+	s, _ := foundThree(t)
+	losses, cycles := 0, 12
+	if testing.Short() {
+		cycles = 4
+	}
+	for cycle := range cycles {
+		victim := s.build(fmt.Sprintf("l%d", cycle), 3, "a", "b", "c")
+		victim.o.Learner = true
+		victim.trap = newPowerTrap(rng)
+		victim.start()
+		if victim.dies() {
+			losses++
+			victim.start()
+		}
+		victim.wantAnna(t)
+		victim.stop()
+	}
+	t.Logf("%d power losses of %d replicas", losses, cycles)
 }
 
 func newPowerTrap(rng *rand.Rand) *powerTrap {

@@ -178,7 +178,7 @@ func (c *census) nextOfFounder(expect int) (step, error) {
 	if len(promised) >= expect-1 {
 		return foundWith(c.self, promised[:expect-1])
 	}
-	companions := append(promised, c.companions(expect)...)
+	companions := slices.Concat(promised, c.companions(expect))
 	switch missing := expect - 1 - len(companions); {
 	case missing < 0:
 		return step{}, tooMany(expect, c.self.GetNodeId(), companions)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -258,7 +259,7 @@ func TestKeyFile(t *testing.T) {
 		t.Errorf("the key is %x, %v", key, err)
 	}
 	wantError(t, NewKeyFile(path), ErrPseudonymKey, "is there already")
-	if after, err := os.ReadFile(path); err != nil || string(after) != string(made) {
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, made) {
 		t.Errorf("the key was replaced: %v", err)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
@@ -268,7 +269,7 @@ func TestKeyFile(t *testing.T) {
 	if err := NewKeyFile(another); err != nil {
 		t.Fatal(err)
 	}
-	if second, err := os.ReadFile(another); err != nil || string(second) == string(made) {
+	if second, err := os.ReadFile(another); err != nil || bytes.Equal(second, made) {
 		t.Errorf("the second key is the first: %v", err)
 	}
 }

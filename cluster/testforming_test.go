@@ -126,6 +126,9 @@ func (h *house) run() {
 	ctx, leave := context.WithCancel(context.Background())
 	started, node := make(chan error, 1), h.node
 	h.leave, h.started = leave, started
+	if h.trap != nil {
+		h.trap.armed.Store(true)
+	}
 	go func() { started <- node.Start(ctx) }()
 }
 
