@@ -26,19 +26,24 @@ import (
 func echo(t *testing.T, l net.Listener) {
 	t.Helper()
 	var working sync.WaitGroup
-	working.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			working.Go(func() {
-				defer conn.Close()
-				io.Copy(conn, conn)
-			})
-		}
-	})
+	working.Go(func() { serveEcho(l) })
 	t.Cleanup(working.Wait)
+}
+
+// serveEcho returns when the listener and all connections are closed.
+func serveEcho(l net.Listener) {
+	var working sync.WaitGroup
+	defer working.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		working.Go(func() {
+			defer conn.Close()
+			io.Copy(conn, conn)
+		})
+	}
 }
 
 // say sends a message and returns an error unless it comes back.
