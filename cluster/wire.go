@@ -43,8 +43,8 @@ const (
 	maxHandshakes    = 128
 )
 
-// peersSilence is how long the machine of a peer may leave what gRPC sends it unacknowledged. Raft's requests have deadlines of their own, and
-// its snapshots may wait for a disk.
+// peersSilence is how long the machine of a peer may leave unacknowledged what gRPC sends it. Raft's requests have deadlines of their own,
+// and its snapshots may wait for a disk.
 const peersSilence = 3 * time.Second
 
 // TCP's own way to find out that the other machine is gone.

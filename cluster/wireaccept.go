@@ -107,7 +107,8 @@ func (w *Wire) admit(p preface) error {
 	case me == nil:
 		return errNotReady
 	case p.cluster != me.clusterID:
-		return fmt.Errorf("node %s belongs to cluster %s, and this is a replica of cluster %s: check the addresses", p.from, p.cluster, me.clusterID)
+		return fmt.Errorf("node %s belongs to cluster %s, and this is a replica of cluster %s: check the addresses", p.from, p.cluster,
+			me.clusterID)
 	case p.to != me.nodeID:
 		return fmt.Errorf("node %s wants node %s, and this is %s: check the addresses", p.from, p.to, me.nodeID)
 	case p.from == me.nodeID:

@@ -8,7 +8,8 @@ import (
 // tcpUserTimeout is Linux's TCP_USER_TIMEOUT.
 const tcpUserTimeout = 0x12
 
-// setUnacknowledgedLimit ends a connection when what was sent isn't acknowledged for so long. TCP itself would try for a quarter of an hour.
+// setUnacknowledgedLimit ends a connection when what was sent isn't acknowledged for so long. TCP itself would try for a quarter of an
+// hour.
 func setUnacknowledgedLimit(conn syscall.Conn, limit time.Duration) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {

@@ -56,8 +56,8 @@ func readPreface(r io.Reader) (preface, error) {
 	case string(head[:len(prefaceMagic)]) != prefaceMagic:
 		return preface{}, errGarbage
 	case version != prefaceVersion:
-		return preface{}, fmt.Errorf("the caller speaks version %d of the replicas' protocol, and this replica version %d: run the same version of "+
-			"consentd on both", version, prefaceVersion)
+		return preface{}, fmt.Errorf("the caller speaks version %d of the replicas' protocol, and this replica version %d: run the same "+
+			"version of consentd on both", version, prefaceVersion)
 	case kind != kindRaft && kind != kindPeers:
 		return preface{}, fmt.Errorf("the caller wants a connection of kind %q, which this version of consentd doesn't know", kind)
 	}

@@ -203,8 +203,8 @@ func (s streamLayer) Close() error {
 	return err
 }
 
-// snapshotConn carries a snapshot. Raft sets one deadline for all of it, in proportion to its size. Here sending goes on as long as it makes
-// progress, and a small one also gets the time that the other side's disk may take.
+// snapshotConn carries a snapshot. Raft sets one deadline for all of it, in proportion to its size. Here sending goes on as long as it
+// makes progress, and a small one also gets the time that the other side's disk may take.
 type snapshotConn struct{ net.Conn }
 
 // SetDeadline implements net.Conn.
