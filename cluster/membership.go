@@ -137,12 +137,14 @@ func (m *membership) add(ctx context.Context, r *roster, c *peerv1.ChangeMembers
 	if known != nil && known.Address == address {
 		return nil
 	}
+	what := "moving " + id + " to " + address
 	if known == nil {
+		what = "adding " + id + " at " + address
 		if err := m.wish(ctx, id, c.GetLearner()); err != nil {
 			return err
 		}
 	}
-	return m.await(ctx, fmt.Sprintf("adding %s at %s", id, address), m.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, 0))
+	return m.await(ctx, what, m.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, 0))
 }
 
 // remove takes a member out. The leader itself goes only after another leads.
@@ -249,10 +251,12 @@ func (m *membership) await(ctx context.Context, what string, doing raft.Future) 
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	m.logger.Info("the members of the cluster change", "change", what, "error", err)
-	switch {
-	case err == nil:
+	if err == nil {
+		m.logger.Info("changed the cluster", "change", what)
 		return nil
+	}
+	m.logger.Warn("couldn't change the cluster", "change", what, "error", err)
+	switch {
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return fmt.Errorf("%w (%s: %w)", consent.ErrNoLeader, what, err)
 	case errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrRaftShutdown), ctx.Err() != nil:

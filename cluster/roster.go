@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ func callRoll(
 		asked.Go(func() {
 			var err error
 			if m.report, err = report(ctx, m.Peer); err != nil {
-				m.report, m.ill = nil, fmt.Sprintf("can't be asked (%s)", err)
+				m.report, m.ill = nil, unasked(ctx, err)
 			}
 		})
 	}
@@ -60,6 +61,18 @@ func callRoll(
 	slices.SortFunc(r.members, func(a, b member) int { return cmp.Compare(a.ID, b.ID) })
 	r.judge(silence)
 	return r
+}
+
+// unasked says why a member has made no report.
+func unasked(ctx context.Context, err error) string {
+	switch {
+	case errors.Is(err, consent.ErrUnreached):
+		return "can't be reached"
+	case ctx.Err() != nil:
+		return "doesn't answer"
+	default:
+		return fmt.Sprintf("can't be asked (%s)", err)
+	}
 }
 
 // judge finds the term, and who isn't healthy.

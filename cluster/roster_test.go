@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,7 +22,7 @@ func (r reports) report(_ context.Context, of Peer) (*peerv1.ReportResponse, err
 	if answer := r[of.ID]; answer != nil {
 		return answer, nil
 	}
-	return nil, errors.New("connection refused")
+	return nil, fmt.Errorf("%w: connection refused", consent.ErrUnreached)
 }
 
 // fine is the report of a healthy member of term 4 that has applied some entries.
@@ -59,7 +60,7 @@ func TestRosterHealth(t *testing.T) {
 		{"a little behind", fine(1000 - maxTrailing), ""},
 		{"ahead, because it reported later", fine(1007), ""},
 		{"behind", fine(999 - maxTrailing), "trails the leader by 257 entries"},
-		{"can't be asked", nil, "can't be asked (connection refused)"},
+		{"can't be asked", nil, "can't be reached"},
 		{"other term", &peerv1.ReportResponse{Term: 5, Applied: 1000, Ready: true}, "is at term 5 while the cluster is at 4"},
 		{"silence", &peerv1.ReportResponse{Term: 4, Applied: 1000, Ready: true, LastContactMs: 1001}, "last heard of the leader 1.001s ago"},
 		{"never heard", &peerv1.ReportResponse{Term: 4, Applied: 1000, Ready: true, LastContactMs: -1}, "has never heard of the leader"},
@@ -103,8 +104,8 @@ func TestRosterDoesNotWaitForTheDead(t *testing.T) {
 		if took := time.Since(began); took != reportWait {
 			t.Errorf("it took %s, want %s", took, reportWait)
 		}
-		if healthyOf(r.members) != 1 {
-			t.Errorf("got %v, want n1 alone healthy", r.members)
+		if healthyOf(r.members) != 1 || r.find("n3").ill != "doesn't answer" {
+			t.Errorf("got %v, want n1 alone healthy, and the others not answering", r.members)
 		}
 	})
 }
@@ -174,7 +175,7 @@ func TestFitToVoteSaysWhoIsIll(t *testing.T) {
 	t.Parallel()
 	r := roll(t, reports{"n1": fine(1), "n2": fine(1)}, "n1", "n2", "n3")
 	want := "the members can't be changed so: of the 2 voters that this leaves, 1 would be healthy, and nothing can be written with less " +
-		"than 2 (n3 can't be asked (connection refused)): mend or remove those that aren't first"
+		"than 2 (n3 can't be reached): mend or remove those that aren't first"
 	if diff := cmp.Diff(want, fitToVote(r.voters("n2")).Error()); diff != "" {
 		t.Errorf("the refusal (-want +got):\n%s", diff)
 	}
