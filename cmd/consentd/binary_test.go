@@ -480,7 +480,7 @@ func (p *replicaProcess) awaitMetric(t *testing.T, line string) {
 	t.Fatalf("the metrics never have %s", line)
 }
 
-// checkWithdrawn makes sure that every subject's consent is withdrawn.
+// checkWithdrawn makes sure that every subject's consent is withdrawn, as any replica has to know that is asked for what is newest.
 func checkWithdrawn(t *testing.T, addr string, subjects []string) {
 	t.Helper()
 	c := &cli{addr: addr}
@@ -492,7 +492,10 @@ func checkWithdrawn(t *testing.T, addr string, subjects []string) {
 	for len(subjects) > 0 {
 		chunk := subjects[:min(len(subjects), 10_000)]
 		subjects = subjects[len(chunk):]
-		request := &consentv1.BatchCheckRequest{Permissions: []string{"newsletter/email"}}
+		request := &consentv1.BatchCheckRequest{
+			Permissions: []string{"newsletter/email"},
+			Consistency: &consentv1.Consistency{Requirement: &consentv1.Consistency_FullyConsistent{FullyConsistent: true}},
+		}
 		for _, subject := range chunk {
 			request.Questions = append(request.Questions, &consentv1.CheckQuestion{Subject: subject})
 		}

@@ -118,7 +118,7 @@ func TestUsage(t *testing.T) {
 		{"show a file", []string{"policy", "show", "x"}, "unexpected argument"},
 		{"show a negative version", []string{"policy", "show", "--version", "-1"}, "counted from 1"},
 		{"suppose without a dry run", []string{"policy", "apply", "x", "--business"}, "--dry-run supposes"},
-		{"cluster nothing", []string{"cluster"}, "say what to do: demote, join, promote"},
+		{"cluster nothing", []string{"cluster"}, "say what to do: backup, demote, inspect, join, promote"},
 		{"remove nobody", []string{"cluster", "remove"}, "name one member by its id"},
 		{"remove two", []string{"cluster", "remove", "n1", "n2"}, "name one member by its id"},
 		{"transfer to two", []string{"cluster", "transfer-leader", "n1", "n2"}, "name one member by its id"},

@@ -73,13 +73,50 @@ func growAndShrink(t *testing.T, c *testCluster) {
 	must(t, c.members[0].addr, "cluster", "promote", "n1")
 	c.await(t, fourth, "no learner", healthy(4, 4))
 	must(t, c.members[1].addr, "cluster", "snapshot")
+	removed := c.member(t, "n3")
 	must(t, c.members[1].addr, "cluster", "remove", "n3")
 	c.await(t, fourth, "a cluster without the third", healthy(3, 3))
+	if code := removed.wait(t); code != exitFailed || !strings.Contains(removed.log.text.String(), "removed") {
+		t.Errorf("the one that was removed: exit code %d:\n%s", code, removed.log.text.String())
+	}
 	for _, id := range []string{"n3", "nobody"} {
 		if got := consentd(t, "cluster", "remove", id, "--addr", fourth.addr); got.code != exitFailed ||
 			!strings.Contains(got.stderr, "UNKNOWN_MEMBER") {
 			t.Errorf("removing %s: %+v", id, got)
 		}
+	}
+	if err := os.RemoveAll(removed.data); err != nil {
+		t.Fatal(err)
+	}
+	removed.start(t)
+	c.await(t, fourth, "a new third", healthy(4, 4))
+	checkWithdrawn(t, removed.addr, []string{"anna", "berta"})
+}
+
+// TestClusterOverTLS founds a cluster whose replicas prove to each other who they are. One whose certificate names another is told so.
+func TestClusterOverTLS(t *testing.T) {
+	c := newTestCluster(t)
+	authority := newTestAuthority(t)
+	for range 2 {
+		m := c.add(t, "--bootstrap-expect", "2")
+		m.flags = append(m.flags, authority.issue(t, m.id)...)
+	}
+	for _, m := range c.members {
+		m.flags = append(m.flags, "--join", strings.Join(c.addrs(), ","))
+		m.launch(t)
+	}
+	for _, m := range c.members {
+		m.awaitReady(t)
+	}
+	c.await(t, c.members[1], "a cluster of two", healthy(2, 2))
+	must(t, c.members[1].addr, "record", "withdraw", "anna", "newsletter/email")
+	checkWithdrawn(t, c.members[1].addr, []string{"anna"})
+
+	impostor := c.add(t, "--join", c.members[0].addr)
+	args := append([]string{"serve", "--data-dir", impostor.data, "--listen", impostor.addr, "--ops-listen", "127.0.0.1:0"}, impostor.flags...)
+	got := runBinary(t, nil, append(args, authority.issue(t, "n1")...)...)
+	if got.code != exitFailed || !strings.Contains(got.stderr, "the certificate names") {
+		t.Errorf("with the certificate of n1: %+v", got)
 	}
 }
 

@@ -149,7 +149,7 @@ func (r *replica) announce() error {
 func (r *replica) leave(node *cluster.Node, services *server.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
 	defer cancel()
-	if err := handOver(ctx, node); err != nil {
+	if err := node.HandOver(ctx); err != nil {
 		r.log.Warn("leadership couldn't be handed over: the others will elect a leader", "why", err)
 	}
 	return r.drain(services)

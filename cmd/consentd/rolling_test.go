@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,9 @@ func TestRollingRestart(t *testing.T) {
 		m.signal(t, syscall.SIGTERM)
 		if code := m.wait(t); code != exitDone {
 			t.Errorf("%s: exit code %d:\n%s", m.id, code, m.log.text.String())
+		}
+		if strings.Contains(m.log.text.String(), "couldn't be handed over") {
+			t.Errorf("%s:\n%s", m.id, m.log.text.String())
 		}
 		load.more(t)
 		m.start(t)

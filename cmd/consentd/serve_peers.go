@@ -117,6 +117,11 @@ func (p *peersConfig) checkForming() error {
 	switch {
 	case p.expect < 0:
 		return usageErrorf("--bootstrap-expect %d must be the number of replicas to begin with, as 3", p.expect)
+	case p.expect == 1 && len(p.join) > 0:
+		return usageErrorf("--bootstrap-expect 1 founds a cluster of this replica alone, and --join joins others: leave one of them out")
+	case len(p.join) > 0 && len(p.join) < p.expect-1:
+		return usageErrorf("--bootstrap-expect %d needs the addresses of all replicas in --join, or at least of all others: there are %d",
+			p.expect, len(p.join))
 	case p.learner && p.expect > 1:
 		return usageErrorf("--learner joins a cluster that is there, and --bootstrap-expect %d forms a new one: leave one of them out", p.expect)
 	}
