@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -253,12 +254,24 @@ func (c *testCluster) waitEqual() {
 	c.tb.Helper()
 	running := c.running()
 	first := c.node(running[0])
-	waitFor(c.tb, "the replicas to stand at the same index", func() bool {
+	level := func() bool {
 		return !slices.ContainsFunc(running, func(id string) bool { return c.node(id).store.Applied() != first.store.Applied() })
-	})
-	for _, id := range running[1:] {
-		if stateHash(c.tb, c.node(id)) != stateHash(c.tb, first) {
-			c.tb.Errorf("%s and %s stand at index %d with different states", running[0], id, first.store.Applied())
-		}
 	}
+	waitFor(c.tb, "the replicas to stand at the same index", func() bool {
+		if !level() {
+			return false
+		}
+		index := first.store.Applied()
+		hashes := map[[32]byte]string{}
+		for _, id := range running {
+			hashes[stateHash(c.tb, c.node(id))] = id
+		}
+		if !level() || first.store.Applied() != index { // a new leader has begun its term meanwhile
+			return false
+		}
+		if len(hashes) > 1 {
+			c.tb.Errorf("replicas stand at index %d with different states: %v", index, slices.Sorted(maps.Values(hashes)))
+		}
+		return true
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -130,7 +131,9 @@ func (r *run) judgeDisks() error {
 	r.kill(r.replicas...)
 	var first [32]byte
 	for i, o := range r.replicas {
-		s, err := store.Open(store.Options{Dir: filepath.Join(o.dir, "data", "ledger")})
+		s, err := store.Open(store.Options{
+			Dir: filepath.Join(o.dir, "data", "ledger"), Logger: slog.New(slog.DiscardHandler),
+		})
 		if err != nil {
 			return fmt.Errorf("opening the ledger of %s: %w", o.id, err)
 		}
