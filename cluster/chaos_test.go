@@ -34,7 +34,7 @@ func TestChaosInProcess(t *testing.T) {
 
 // chaosRun is a cluster with a load on it.
 type chaosRun struct {
-	t        *testing.T
+	t        testing.TB
 	c        *testCluster
 	odd      *oddErrors
 	disks    map[string]*chaosDisk
@@ -46,7 +46,7 @@ type chaosRun struct {
 // chaosSubjects are few enough that callers meet.
 const chaosSubjects = 12
 
-func newChaosRun(t *testing.T, seed uint64) *chaosRun {
+func newChaosRun(t testing.TB, seed uint64) *chaosRun {
 	t.Helper()
 	r := &chaosRun{t: t, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond}
 	dice := rand.New(rand.NewPCG(seed, 3))

@@ -22,6 +22,7 @@ var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"leader cut off":                func(r *chaosRun, _ *rand.Rand) func() { return r.apart(r.leads()) },
 	"follower cut off":              func(r *chaosRun, d *rand.Rand) func() { return r.apart(r.follows(d)) },
 	"leader left with learners":     func(r *chaosRun, _ *rand.Rand) func() { return r.apart(r.leads(), "l1") },
+	"leader cut off by a coup":      (*chaosRun).coup,
 	"leader can't send":             func(r *chaosRun, _ *rand.Rand) func() { return r.mute(r.leads()) },
 	"leader can't hear":             func(r *chaosRun, _ *rand.Rand) func() { return r.deaf(r.leads()) },
 	"follower can't hear":           func(r *chaosRun, d *rand.Rand) func() { return r.deaf(r.follows(d)) },
@@ -101,6 +102,23 @@ func (r *chaosRun) restart(ids []string) {
 
 func (r *chaosRun) apart(ids ...string) func() {
 	r.c.isolate(ids...)
+	return r.c.heal
+}
+
+// coup cuts the leader and the learner off from the others at the moment at which one of those stands for election, as after a transfer of
+// leadership. So there is a new leader long before the old one knows.
+func (r *chaosRun) coup(d *rand.Rand) func() {
+	leader, next := r.leads(), r.follows(d)
+	if next == "" {
+		return nil
+	}
+	r.c.isolate(leader, "l1")
+	r.c.net.mu.Lock()
+	target := r.c.net.transports[next]
+	r.c.net.mu.Unlock()
+	_, _ = target.handle(&raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: []byte(leader),
+	}}, nil, rpcPatience) // it may have stopped
 	return r.c.heal
 }
 

@@ -39,6 +39,9 @@ func (n *Node) commit(ctx context.Context, command store.Command) (store.Result,
 			return result, nil
 		}
 		lost := errors.Is(err, consent.ErrOutcomeUnknown)
+		if lost && bug("repeat with a new request id") && command.Write != nil {
+			command.Write.RequestID[15]++
+		}
 		if lost {
 			doubt = err
 		}
@@ -89,6 +92,9 @@ func (n *Node) carryOut(ctx context.Context, command store.Command) (store.Resul
 		return store.Result{}, consent.ErrStorageFull
 	case n.leader.reign.Load().here == nil:
 		return store.Result{}, notWritten(ErrNotLeading)
+	}
+	if bug("acknowledge before commit") && command.Write != nil {
+		return n.acknowledgeEarly(ctx, command)
 	}
 	result, err := n.writes.propose(ctx, command)
 	if err == nil {

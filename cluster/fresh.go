@@ -93,7 +93,9 @@ func (f *freshness) run(ctx context.Context) {
 func (f *freshness) hold(ctx context.Context) error {
 	f.mu.Lock()
 	r := f.next
-	f.next = newRound()
+	if !bug("join a round that has begun") {
+		f.next = newRound()
+	}
 	f.mu.Unlock()
 
 	began := f.now()
@@ -102,6 +104,14 @@ func (f *freshness) hold(ctx context.Context) error {
 	index, err := f.ask(ctx)
 	if err == nil {
 		err = f.applied(ctx, index)
+	}
+	if bug("stamp freshness when it was answered") {
+		began = f.now()
+	}
+	if bug("join a round that has begun") {
+		f.mu.Lock()
+		f.next = newRound()
+		f.mu.Unlock()
 	}
 	if err == nil {
 		err = f.publish(proof{asOf: began})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/consentd/consentd/store"
 	"github.com/hashicorp/raft"
@@ -37,6 +38,10 @@ func (f *fsm) Apply(l *raft.Log) any {
 		return errStopped
 	}
 	if l.Type != raft.LogCommand {
+		f.store.Advance(l.Index)
+		return nil
+	}
+	if bug("skip an entry") && l.Index%64 == uint64(time.Now().UnixNano()%64) {
 		f.store.Advance(l.Index)
 		return nil
 	}

@@ -135,6 +135,11 @@ const startRetry = 50 * time.Millisecond
 // beginTerm applies a term start and tells what came of it. Raft gives no new notice when the clock is set, or when a leadership transfer
 // fails that was asked for before the term had begun. So it is tried until then, or until another leads.
 func (l *leader) beginTerm(notice int, started chan<- termStart, stop <-chan struct{}) {
+	if bug("lead before the term start is applied") {
+		if term, err := l.term(); err == nil {
+			started <- termStart{notice, term, nil}
+		}
+	}
 	term, err := l.propose()
 	for errors.Is(err, ErrClock) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
 		select {

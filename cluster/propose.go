@@ -213,6 +213,8 @@ func raftError(err error) error {
 	switch {
 	case errors.Is(err, raft.ErrNotLeader):
 		return notWritten(ErrNotLeading)
+	case bug("call lost leadership not written"):
+		return notWritten(err)
 	case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 		return notWritten(err)
 	default: // above all ErrLeadershipLost and ErrRaftShutdown: another leader may or may not have it

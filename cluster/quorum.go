@@ -53,6 +53,12 @@ func (n *Node) Cover(ctx context.Context) (uint64, error) {
 		return 0, ErrNotLeading
 	}
 	servers := n.raft.GetConfiguration().Configuration().Servers
+	switch {
+	case bug("read under the lease"):
+		return n.raft.CommitIndex(), nil
+	case bug("trust VerifyLeader"):
+		return n.raft.CommitIndex(), n.raft.VerifyLeader().Error()
+	}
 	if err := majorityAt(ctx, lead.term, raft.ServerID(n.dir.nodeID), servers, n.peers.Term); err != nil {
 		return 0, err
 	}

@@ -289,7 +289,7 @@ func TestOwnSnapshotIsOvertakenByAReceivedOne(t *testing.T) {
 	if newest := n.snapshots.latest(); !newest.streamed || newest.meta.Index != taken+2 {
 		t.Errorf("the newest is %+v", newest)
 	}
-	if err := create(taken+3).Close(); err != nil || n.snapshots.latest().meta.Index != taken+3 {
+	if err := create(taken + 3).Close(); err != nil || n.snapshots.latest().meta.Index != taken+3 {
 		t.Errorf("a newer one of our own: %v, %+v", err, n.snapshots.latest())
 	}
 }

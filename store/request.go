@@ -154,6 +154,9 @@ func (e *entry) repeated(id consent.RequestID, payload payloadHash) (first outco
 	case uint64(at)/second <= e.meta.horizon:
 		return first, false, consent.ErrRequestExpired
 	}
+	if bug("forget request ids") {
+		return first, false, nil
+	}
 	if i, here := e.executed[id]; here {
 		first, found = e.outcomes[i].outcome, true
 	} else if e.state.requests.has(id) {

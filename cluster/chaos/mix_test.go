@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,31 +125,57 @@ func (r *run) judge(ops []Op) error {
 	return errors.Join(r.odd.err(), Judge(h), r.judgeDisks())
 }
 
-// judgeDisks kills all at the same index and compares what is on their disks.
+// judgeDisks stops all at the same index and compares what is on their disks. An election may come between: then it tries again.
 func (r *run) judgeDisks() error {
 	r.t.Helper()
-	waitFor(r.t, "the replicas to stand at the same index", r.level)
-	r.kill(r.replicas...)
-	var first [32]byte
-	for i, o := range r.replicas {
-		s, err := store.Open(store.Options{
-			Dir: filepath.Join(o.dir, "data", "ledger"), Logger: slog.New(slog.DiscardHandler),
-		})
-		if err != nil {
-			return fmt.Errorf("opening the ledger of %s: %w", o.id, err)
+	for range 5 {
+		waitFor(r.t, "the replicas to stand at the same index", r.level)
+		r.stopAll()
+		level, err := r.compareDisks()
+		if level || err != nil {
+			return err
 		}
-		hash, err := s.StateHash()
-		if err := errors.Join(err, s.Close()); err != nil {
-			return fmt.Errorf("the state of %s: %w", o.id, err)
-		}
-		if i == 0 {
-			first = hash
-		}
-		if hash != first {
-			return fmt.Errorf("%s and %s stand at the same index with different states", r.replicas[0].id, o.id)
-		}
+		r.restart(r.replicas)
+		r.waitReady()
 	}
-	return nil
+	return errors.New("the replicas never stop at the same index")
+}
+
+// stopAll stops the leader last, so that nobody takes over and writes.
+func (r *run) stopAll() {
+	leader := r.leader()
+	others := slices.DeleteFunc(slices.Clone(r.replicas), func(o *replica) bool { return o == leader })
+	for _, o := range append(others, leader) {
+		o.signal(syscall.SIGTERM)
+		o.reap()
+	}
+}
+
+// compareDisks returns whether all stand at the same index, and an error if their states differ then.
+func (r *run) compareDisks() (level bool, err error) {
+	r.t.Helper()
+	type state struct {
+		index uint64 // of the last entry that changed it
+		hash  [32]byte
+	}
+	states := map[state]string{}
+	indexes := map[uint64]bool{}
+	for _, o := range r.replicas {
+		s, err := store.Open(store.Options{Dir: filepath.Join(o.dir, "data", "ledger"), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return false, fmt.Errorf("opening the ledger of %s: %w", o.id, err)
+		}
+		is := state{index: s.Head().Revision.Index}
+		is.hash, err = s.StateHash()
+		if err := errors.Join(err, s.Close()); err != nil {
+			return false, fmt.Errorf("the state of %s: %w", o.id, err)
+		}
+		states[is], indexes[is.index] = o.id, true
+	}
+	if len(indexes) == 1 && len(states) > 1 {
+		return true, fmt.Errorf("replicas stand at the same index with different states: %v", slices.Sorted(maps.Values(states)))
+	}
+	return len(indexes) == 1, nil
 }
 
 // level reports whether all have applied the same index, and are known to have.
