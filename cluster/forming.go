@@ -53,6 +53,9 @@ type former struct {
 // advance does what can be done now, and returns whether the replica is bound.
 func (f *former) advance(ctx context.Context) (done bool, err error) {
 	n := f.node
+	if err := n.failure.err(); err != nil { // of a promise that the disk didn't keep
+		return false, err
+	}
 	standing := n.dir.standing()
 	founds := standing.founder == n.dir.nodeID
 	switch {
