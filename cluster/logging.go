@@ -5,26 +5,35 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
 
 // raftLogger passes Raft's messages on to slog, one level lower than Raft thinks of them: it warns of each election, also the first of
-// a single voter. What it calls an error stays one.
+// a single voter. What it calls an error stays one, but once in ten seconds for each member: about one that is down it complains several
+// times a second, for as long as that lasts.
 type raftLogger struct {
 	hclog.Logger // for what Raft never calls
 	log          *slog.Logger
+	complaints   *rarely
 }
 
+const complainEvery = 10 * time.Second
+
 func newRaftLogger(log *slog.Logger) hclog.Logger {
-	return &raftLogger{Logger: hclog.NewNullLogger(), log: log.With("part", "raft")}
+	return &raftLogger{
+		Logger: hclog.NewNullLogger(), log: log.With("part", "raft"), complaints: newRarely(complainEvery, time.Now),
+	}
 }
 
 // Log implements hclog.Logger.
 func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 	switch level {
 	case hclog.Error:
-		l.write(slog.LevelError, msg, args)
+		if l.complaints.due(msg + memberIn(args)) {
+			l.write(slog.LevelError, msg, args)
+		}
 	case hclog.Warn:
 		l.write(slog.LevelInfo, msg, args)
 	case hclog.Info:
@@ -56,7 +65,17 @@ func (l *raftLogger) Info(msg string, args ...any) { l.Log(hclog.Info, msg, args
 
 // With implements hclog.Logger.
 func (l *raftLogger) With(args ...any) hclog.Logger {
-	return &raftLogger{Logger: l.Logger, log: l.log.With(args...)}
+	return &raftLogger{Logger: l.Logger, log: l.log.With(args...), complaints: l.complaints}
+}
+
+// memberIn returns whom one of Raft's messages is about.
+func memberIn(args []any) string {
+	for i := 0; i+1 < len(args); i += 2 {
+		if args[i] == "peer" || args[i] == "target" {
+			return fmt.Sprint(args[i+1])
+		}
+	}
+	return ""
 }
 
 // pebbleLogger passes the messages of a database on to slog. Pebble calls Fatalf when a commit failed, and relies on it not to return:

@@ -142,12 +142,15 @@ func (b *logBook) Write(p []byte) (int, error) {
 func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
 // warnings returns the lines with warnings.
-func (b *logBook) warnings() []string {
+func (b *logBook) warnings() []string { return b.lines("level=WARN") }
+
+// lines returns the lines with something in them.
+func (b *logBook) lines(with string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var lines []string
 	for line := range strings.Lines(b.text.String()) {
-		if strings.Contains(line, "level=WARN") {
+		if strings.Contains(line, with) {
 			lines = append(lines, line)
 		}
 	}

@@ -81,7 +81,7 @@ type identity struct{ clusterID, nodeID string }
 func OpenWire(ctx context.Context, o WireOptions) (*Wire, error) {
 	w := &Wire{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("part", "wire"), open: map[net.Conn]byte{}}
 	setDefault(&w.options.patience, handshakeTimeout)
-	w.warnings = newWarnings(w.log, time.Now)
+	w.warnings = newWarnings(w.log)
 	var err error
 	if o.TLS != nil {
 		if w.keys, err = openKeyring(*o.TLS, w.log, time.Now); err != nil {

@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -416,26 +414,6 @@ func TestDialPeerGivesUp(t *testing.T) {
 				t.Errorf("DialPeer: %v, want context.Canceled", err)
 			}
 		})
-	}
-}
-
-func TestWarningsAreFew(t *testing.T) {
-	now := time.Unix(0, 0)
-	w := newWarnings(slog.New(slog.DiscardHandler), func() time.Time { return now })
-	due := 0
-	for host := range 2 * maxWarnedFor {
-		for range 2 {
-			if w.due(strconv.Itoa(host)) {
-				due++
-			}
-		}
-	}
-	if due != maxWarnedFor+1 || len(w.last) > maxWarnedFor+1 {
-		t.Errorf("%d warnings about twice as many hosts as are remembered (%d), and %d remembered", due, maxWarnedFor, len(w.last))
-	}
-	now = now.Add(warnEvery)
-	if !w.due("0") || w.due("0") {
-		t.Error("a minute later there has to be one more")
 	}
 }
 
