@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	autopilot "github.com/hashicorp/raft-autopilot"
 )
@@ -40,10 +41,17 @@ func (n *Node) runPilot(ctx context.Context) {
 // run has learners promoted while this replica leads, until the context ends. leads says whether it does, and ends a channel when that may
 // have changed.
 func (p *pilot) run(ctx context.Context, leads func() (yes bool, changed <-chan struct{})) {
-	promote := func(id string) error { return p.membership.promoteUnasked(ctx, id) }
+	promote := func(id string) error {
+		err := p.membership.promoteUnasked(ctx, id)
+		if err != nil && ctx.Err() == nil {
+			p.membership.logger.Warn("a learner that is fit to vote isn't promoted yet", "id", id, "error", err)
+		}
+		return err
+	}
+	// It calls it an error that its work ends.
 	a := autopilot.New(promotions{p.membership.raft, promote}, p,
-		autopilot.WithPromoter(p), autopilot.WithLogger(newRaftLogger(p.membership.logger)),
-		autopilot.WithUpdateInterval(p.tuning.inspection), autopilot.WithReconcileInterval(p.tuning.inspection))
+		autopilot.WithPromoter(p), autopilot.WithLogger(hclog.NewNullLogger()), autopilot.WithUpdateInterval(p.tuning.inspection),
+		autopilot.WithReconcileInterval(p.tuning.inspection))
 	defer func() { <-a.Stop() }()
 	for {
 		yes, changed := leads()

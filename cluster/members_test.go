@@ -119,6 +119,7 @@ func TestTransferUnderLoadLosesNothing(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, 0, nil)
 	l := startLoad(t, c, c.ids...)
+	handed := 0
 	for i := range 6 {
 		l.more(t, 10)
 		from := c.leader()
@@ -134,6 +135,10 @@ func TestTransferUnderLoadLosesNothing(t *testing.T) {
 		if led == from || to != "" && led != to {
 			t.Errorf("from %s to %q: %s leads", from, to, led)
 		}
+		handed++
+	}
+	if handed == 0 {
+		t.Error("leadership was never handed over")
 	}
 	l.verify(t, c)
 }
