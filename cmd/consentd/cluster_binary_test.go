@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,6 +118,25 @@ func TestClusterOverTLS(t *testing.T) {
 	got := runBinary(t, nil, append(args, authority.issue(t, "n1")...)...)
 	if got.code != exitFailed || !strings.Contains(got.stderr, "the certificate names") {
 		t.Errorf("with the certificate of n1: %+v", got)
+	}
+}
+
+// TestReadiness takes the majority away: past the bound the one that is left answers STALE and says that it isn't ready, and once the other
+// is back it is again by itself.
+func TestReadiness(t *testing.T) {
+	c := foundCluster(t, 2)
+	left, lost := c.members[0], c.members[1]
+	c.await(t, left, "a cluster of two", healthy(2, 2))
+	lost.kill(t)
+	left.awaitOps(t, "/readyz", http.StatusServiceUnavailable)
+	if got := consentd(t, "check", "anna", "newsletter/email", "--addr", left.addr); got.code != exitFailed || !strings.Contains(got.stderr, "STALE") {
+		t.Errorf("a check past the bound: %+v", got)
+	}
+	left.awaitOps(t, "/livez", http.StatusOK)
+	lost.start(t)
+	left.awaitOps(t, "/readyz", http.StatusOK)
+	if got := consentd(t, "check", "anna", "newsletter/email", "--addr", left.addr); got.code != exitDenied {
+		t.Errorf("a check after that: %+v", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -94,6 +95,22 @@ func (m *memberProcess) start(t *testing.T) {
 	m.awaitReady(t)
 }
 
+// awaitOps asks the ops address until it answers with a status.
+func (m *memberProcess) awaitOps(t *testing.T, path string, want int) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		reply, err := http.Get("http://" + m.ops + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply.Body.Close()
+		if reply.StatusCode == want {
+			return
+		}
+	}
+	t.Fatalf("%s of %s never answers %d", path, m.id, want)
+}
+
 func (c *testCluster) addrs() []string {
 	var addrs []string
 	for _, m := range c.members {
@@ -102,7 +119,7 @@ func (c *testCluster) addrs() []string {
 	return addrs
 }
 
-// status asks a member until the cluster is as it should be.
+// await asks a member until the cluster is as it should be.
 func (c *testCluster) await(t *testing.T, m *memberProcess, what string, as func(clusterOutput) bool) clusterOutput {
 	t.Helper()
 	var got result

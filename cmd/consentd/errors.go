@@ -24,6 +24,8 @@ func advice(reason string) string {
 		return "'consentd policy list' prints the versions that there are, and 'consentd policy apply FILE' adds one"
 	case "ETAG_MISMATCH":
 		return "'consentd policy show -o json' prints the newest etag"
+	case "UNKNOWN_MEMBER":
+		return "'consentd cluster status' prints the members that there are"
 	}
 	return ""
 }
