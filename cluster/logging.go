@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 )
 
 // raftLogger passes Raft's messages on to slog, one level lower than Raft thinks of them: it warns of each election, also the first of
@@ -27,6 +29,9 @@ func newRaftLogger(log *slog.Logger) hclog.Logger {
 	}
 }
 
+// electionMessage is Raft's when it hasn't heard of a leader for too long. It names the last one.
+const electionMessage = "heartbeat timeout reached, starting election"
+
 // Log implements hclog.Logger.
 func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 	switch level {
@@ -35,6 +40,10 @@ func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 			l.write(slog.LevelError, msg, args)
 		}
 	case hclog.Warn:
+		if msg == electionMessage && slices.Contains(args, any(raft.ServerID(""))) { // nobody led before: a start, and no loss
+			l.write(slog.LevelDebug, msg, args)
+			return
+		}
 		l.write(slog.LevelInfo, msg, args)
 	case hclog.Info:
 		l.write(slog.LevelDebug, msg, args)

@@ -67,6 +67,7 @@ type tuning struct {
 	inspection       time.Duration // how often the leader looks whether a learner is fit to vote
 	discovery        time.Duration // how long after a look at the others the next one follows, at first
 	place            time.Duration // how often a replica looks whether the cluster knows its address
+	commit           time.Duration // Raft's CommitTimeout
 
 	transport func(id string) raft.Transport // between the replicas of a test
 	members   []raft.Server                  // that each of them begins with
@@ -83,6 +84,10 @@ const (
 // Decision 9 of the design: an election must end well within the staleness bound, and one that begins for no reason costs availability.
 // A voter without peers waits for one timeout before it leads, so this is also how long a start takes at most twice.
 const defaultElection = 250 * time.Millisecond
+
+// defaultCommit is how long after the leader a follower without traffic applies a write: once to twice this. BenchmarkVisibility tells
+// what it costs.
+const defaultCommit = 2 * time.Millisecond
 
 // leastElections is how many election timeouts the staleness bound has to be at least. An election takes up to two, and a proof is up to
 // an eighth of the bound old when it begins.
@@ -156,6 +161,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	setDefault(&o.tuning.election, defaultElection)
+	setDefault(&o.tuning.commit, defaultCommit)
 	// Followers that were away for less catch up from the log. Entries are up to 1 MiB long, so this is also what the disk has to hold.
 	setDefault(&o.tuning.trailingLogs, 1024)
 	// A snapshot is a marker and costs one sync of the ledger, so they may be frequent: a start reads the log from the last one on.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/consentd/consentd/consent"
@@ -114,12 +113,12 @@ func FuzzDecodeOutcome(f *testing.F) {
 
 // Numbers are for ever: replicas of two versions speak with each other during an upgrade.
 func TestNumbersOfSentinels(t *testing.T) {
-	var numbers []uint64
-	for number := range sentinels {
-		numbers = append(numbers, number)
-	}
-	slices.Sort(numbers)
-	if sentinels[1] != consent.ErrNotWritten || sentinels[2] != consent.ErrOutcomeUnknown || sentinels[firstReason] != ErrNotLeading {
-		t.Errorf("the numbers have moved: %v", numbers)
+	for number, want := range map[uint64]error{
+		1: consent.ErrNotWritten, 2: consent.ErrOutcomeUnknown, 3: consent.ErrOverloaded, 4: consent.ErrStorageFull, 8: consent.ErrETag,
+		firstReason: ErrNotLeading, 33: ErrClock,
+	} {
+		if !errors.Is(sentinels[number], want) {
+			t.Errorf("number %d is %v, and was %v", number, sentinels[number], want)
+		}
 	}
 }

@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -18,8 +17,7 @@ func raftConfig(o Options, nodeID string, notices chan<- bool) *raft.Config {
 
 	c.HeartbeatTimeout, c.ElectionTimeout = o.tuning.election, o.tuning.election
 	c.LeaderLeaseTimeout = o.tuning.election
-	// How long after the leader a follower without traffic applies a write is once to twice this.
-	c.CommitTimeout = 10 * time.Millisecond
+	c.CommitTimeout = o.tuning.commit
 
 	c.BatchApplyCh = true
 	c.MaxAppendEntries = 64

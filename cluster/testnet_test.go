@@ -218,7 +218,7 @@ func call[T any](t *testTransport, to raft.ServerID, command any, reader io.Read
 	if err != nil {
 		return err
 	}
-	*resp = *answer.(*T) //nolint:errcheck // Raft answers each message with its kind of answer
+	*resp = *answer.(*T)
 	return nil
 }
 
