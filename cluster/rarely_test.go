@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 )
 
 func TestRarely(t *testing.T) {
@@ -31,7 +29,7 @@ func TestRarely(t *testing.T) {
 // TestRaftComplainsRarely has Raft complain of two members that can't be reached, as it does several times a second.
 func TestRaftComplainsRarely(t *testing.T) {
 	var book logBook
-	var log hclog.Logger = newRaftLogger(book.logger())
+	log := newRaftLogger(book.logger())
 	for range 10 {
 		log.Error("failed to heartbeat to", "peer", "a", "error", "no route")
 		log.With("of", "raft").Error("failed to heartbeat to", "peer", "b", "error", "no route")
