@@ -52,7 +52,7 @@ func TestFarBehind(t *testing.T) {
 		c.stop(id)
 	}
 	for i := range 3 {
-		mustWrite(t, c.node(leader), grants(t, fmt.Sprint("before ", i), 300))
+		mustWrite(t, c.node(leader), grants(t, fmt.Sprint("before ", i), 20))
 	}
 	takeSnapshot(t, c.node(leader))
 	stop := writing(t, c, 4)
@@ -101,7 +101,7 @@ func TestStateIsWholeWhileItIsExchanged(t *testing.T) {
 	}
 	// Raft tries again after a pause that grows with how long it couldn't, so that is short.
 	for i := range 3 {
-		mustWrite(t, leader, grants(t, fmt.Sprint("meanwhile ", i), 300))
+		mustWrite(t, leader, grants(t, fmt.Sprint("meanwhile ", i), 20))
 	}
 	takeSnapshot(t, leader)
 	c.heal()
