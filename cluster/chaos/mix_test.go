@@ -59,7 +59,12 @@ func newRun(t *testing.T, seed uint64) *run {
 	if dice.IntN(5) == 0 {
 		voters = 5
 	}
-	r := &run{processes: newProcesses(t, voters, dice.IntN(2))}
+	return newRunOf(t, seed, voters, dice.IntN(2))
+}
+
+func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {
+	t.Helper()
+	r := &run{processes: newProcesses(t, voters, learners)}
 	for i := range chaosSubjects {
 		r.subjects = append(r.subjects, fmt.Sprintf("subject-%d", i))
 	}

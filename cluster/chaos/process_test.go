@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -74,15 +76,23 @@ type replica struct {
 	stopped bool // by SIGSTOP
 }
 
+// nextPort counts through ports below those that the system gives out by itself. So none is taken by somebody else between two starts of a
+// replica, and processes of tests that run beside each other begin at different ones.
+var nextPort atomic.Int32
+
+const firstPort, ports = 10_000, 20_000
+
 // freeAddress returns an address of this machine that nobody listens on now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	nextPort.CompareAndSwap(0, rand.Int32N(ports)+1)
+	for {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%ports)
+		if listener, err := net.Listen("tcp", address); err == nil {
+			listener.Close()
+			return address
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // newReplica prepares one that isn't started yet. Its peers reach it through a proxy only.
