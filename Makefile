@@ -3,6 +3,7 @@
 GO ?= go
 FUZZTIME ?= 30s
 RACECOUNT ?= 10
+CHAOSRUNS ?= 30
 BENCH ?= .
 BENCHCOUNT ?= 6
 BENCHPKGS ?= ./...
@@ -53,6 +54,13 @@ test: ## Run all tests, with the race detector
 race: ## Stress: all tests RACECOUNT times (10), shuffled, on 1, 2 and 4 processors, with the race detector
 	$(GO) test -race -count=$(RACECOUNT) -shuffle=on -cpu=1,2,4 -timeout=4h ./...
 
+# What fails prints the seed to repeat it with, as in: make chaos CHAOSSEED=1795551829466 CHAOSRUNS=1
+.PHONY: chaos
+chaos: ## Break clusters CHAOSRUNS times (30) as processes and in one process, and find every deliberate bug; CHAOSSEED repeats
+	CHAOSRUNS=$(CHAOSRUNS) CHAOSSEED=$(CHAOSSEED) $(GO) test -count=1 -timeout=2h -v ./cluster/chaos
+	CHAOSRUNS=$(CHAOSRUNS) CHAOSSEED=$(CHAOSSEED) $(GO) test $(RACE) -count=1 -timeout=2h -v -run='^TestChaos' ./cluster
+	$(GO) test -tags=consentd_bugs -count=1 -timeout=1h -v -run='^TestBugsAreCaught$$' ./cluster
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	GO='$(GO)' tools/fuzz.sh $(FUZZTIME)
@@ -66,6 +74,7 @@ bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; 
 lint: $(TOOLS) ## Check the style of Go and protobuf
 	@files=$$(gofmt -l $$(find . -name '*.go' -not -path './.tools/*')) && test -z "$$files" || { echo "gofmt these: $$files" >&2; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags=consentd_bugs ./cluster ./store
 	$(LINT) run ./...
 	$(BUF) lint
 	$(BUF) format --diff --exit-code

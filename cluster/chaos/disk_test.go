@@ -18,7 +18,7 @@ import (
 // TestDamagedFiles flips a bit, or cuts off the end, of files of a replica that was killed. It must refuse to start, end by itself, or be
 // right: never answer with something else than the others.
 func TestDamagedFiles(t *testing.T) {
-	damages := Runs(t, 5)
+	damages := Runs(t, 2)
 	r := newRunOf(t, 1, 3, 0)
 	whole := filepath.Join(t.TempDir(), "whole")
 	refused, right := 0, 0
@@ -35,11 +35,10 @@ func TestDamagedFiles(t *testing.T) {
 		victim.start()
 		if r.isRight(victim) {
 			right++
-			r.kill(victim)
 		} else {
 			refused++
-			victim.reap()
 		}
+		victim.kill()
 		if err := errors.Join(os.RemoveAll(victim.dir), os.Rename(whole, victim.dir)); err != nil {
 			t.Fatal(err)
 		}
@@ -121,8 +120,8 @@ func (r *run) isRight(victim *replica) (right bool) {
 
 // TestFullDisk fills the disk of a replica under load, first up to the floor of free space, then wholly, and frees it again.
 func TestFullDisk(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it mounts a file system")
+	if os.Getenv("CHAOSRUNS") == "" {
+		t.Skip("it mounts a file system: set CHAOSRUNS")
 	}
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=420m"); err != nil {
