@@ -192,11 +192,19 @@ func TestMinorityTurnsStaleAndReadyAgain(t *testing.T) {
 
 // A leader that reaches only a learner proves nothing, to itself or to the learner, whatever Raft thinks of its leadership.
 func TestLeaderWithLearnersOnlyProvesNothing(t *testing.T) {
-	c := newCluster(t, 3, 1, nil)
-	last := c.leader()
+	const last = "n1"
+	c := newCluster(t, 3, 1, func(o *Options) {
+		if o.NodeID == last {
+			o.tuning.election = 5 * time.Second // it takes itself for the leader for long
+		}
+	})
+	c.makeLeader(last)
 	c.isolate(last, "l1")
 	next := c.otherLeader(last)
 	written := mustWrite(t, c.node(next), grant(t, "anna"))
+	if c.node(last).leader.reign.Load().here == nil {
+		t.Fatal("the leader that was cut off has noticed, so that this proves nothing")
+	}
 	for _, id := range []string{last, "l1"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		if v, err := c.node(id).View(ctx, consent.Consistency{Full: true}); err == nil {
