@@ -100,7 +100,8 @@ func (n *Node) promises(ctx context.Context, of []sighting) (refused []string) {
 	return refused
 }
 
-// Promise binds this replica to a cluster that another one founds, and returns once that is durable. consent.ErrMembership says why it refuses.
+// Promise binds this replica to a cluster that another one founds, and returns once that is durable. consent.ErrMembership says why it
+// refuses.
 func (n *Node) Promise(_ context.Context, p *peerv1.PromiseRequest) error {
 	if err := n.mayPromise(p); err != nil {
 		n.options.Logger.Warn("refused to found a cluster with another replica", "founder", p.GetFounderId(), "reason", err)
@@ -243,8 +244,8 @@ func joinOneOf(members []sighting) (step, error) {
 }
 
 func tooMany(expect int, self string, companions []sighting) error {
-	return fmt.Errorf("%w: %d replicas are expected, and there are %d new ones: %s, %s. Stop those that are too many, and start them again once "+
-		"the cluster is there", ErrForming, expect, len(companions)+1, self, names(companions))
+	return fmt.Errorf("%w: %d replicas are expected, and there are %d new ones: %s, %s. Stop those that are too many, and start them again "+
+		"once the cluster is there", ErrForming, expect, len(companions)+1, self, names(companions))
 }
 
 func waitingFor(missing, expect int) string {

@@ -151,7 +151,8 @@ func TestCensus(t *testing.T) {
 	)
 	who := func(id string, state peerv1.NodeState, expect uint32, cluster, founder string) sighting {
 		return sighting{api: "api-" + id, IntroduceResponse: &peerv1.IntroduceResponse{
-			NodeId: id, Address: "address-" + id, State: state, BootstrapExpect: expect, ClusterId: cluster, FounderId: founder, Instance: []byte(id),
+			NodeId: id, Address: "address-" + id, State: state, BootstrapExpect: expect, ClusterId: cluster, FounderId: founder,
+			Instance: []byte(id),
 		}}
 	}
 	newcomer := func(id string) sighting { return who(id, isNew, 3, "", "") }
@@ -182,14 +183,16 @@ func TestCensus(t *testing.T) {
 		{"one that expects another number", b, []sighting{who("c", isNew, 5, "", "")}, "b expects 3 replicas, and c (api-c) expects 5"},
 		{"one that only joins", b, []sighting{who("c", isNew, 0, "", ""), newcomer("d")}, "wait waiting for 1 of 3 expected replicas"},
 		{"a member", b, []sighting{newcomer("c"), newcomer("d"), who("e", isMember, 3, "C", "")}, "join e"},
-		{"members of two clusters", b, []sighting{who("d", isMember, 3, "C", ""), who("e", isMember, 3, "D", "")}, "name addresses of one cluster"},
+		{"members of two clusters", b, []sighting{who("d", isMember, 3, "C", ""), who("e", isMember, 3, "D", "")},
+			"name addresses of one cluster"},
 		{"some that have promised", b, []sighting{who("a", isJoining, 3, "C", "a"), who("c", isJoining, 3, "C", "a")},
 			"wait waiting for the cluster that a is founding"},
 		{"some that wait for what it was", b, []sighting{who("c", isJoining, 3, "C", "b")}, "before its data directory was emptied"},
 
 		{"as founder, new ones", founder, []sighting{newcomer("c"), newcomer("a")}, "found a c"},
 		{"as founder, one has promised", founder, []sighting{newcomer("c"), who("a", isJoining, 3, "C", "b")}, "found a c"},
-		{"as founder, one is missing", founder, []sighting{who("a", isJoining, 3, "C", "b"), silent}, "wait waiting for 1 of 3 expected replicas"},
+		{"as founder, one is missing", founder, []sighting{who("a", isJoining, 3, "C", "b"), silent},
+			"wait waiting for 1 of 3 expected replicas"},
 		{"as founder, all have promised, and one more is new", founder,
 			[]sighting{who("a", isJoining, 3, "C", "b"), newcomer("c"), who("d", isJoining, 3, "C", "b")}, "found a d"},
 		{"as founder, more are new than are missing", founder,

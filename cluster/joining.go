@@ -83,7 +83,7 @@ func (n *Node) enrolBy(ctx context.Context, m sighting, request *peerv1.EnrolReq
 }
 
 // Enrol takes a replica into this one's cluster as a learner, or gives one that belongs to it its new address. consent.ErrMembership says
-// why it is refused, consent.ErrUnknownMember that the cluster knows nothing of a replica that says it belongs here, and consent.ErrNoLeader
+// why it is refused, consent.ErrUnknownMember that the cluster doesn't know a replica that says it belongs to it, and consent.ErrNoLeader
 // that nobody can take it in right now.
 func (n *Node) Enrol(ctx context.Context, e *peerv1.EnrolRequest) (*peerv1.EnrolResponse, error) {
 	if err := n.running(); err != nil {
@@ -114,8 +114,8 @@ func (n *Node) mayEnrol(e *peerv1.EnrolRequest) error {
 	case e.GetNodeId() == n.dir.nodeID:
 		return refuse("two replicas call themselves %s: give one of them another node id", n.dir.nodeID)
 	case !bytes.Equal(e.GetKeyCheck(), check[:]):
-		return refuse("%s has another pseudonym key than the cluster: copy %s of %s to the file that its --pseudonym-key-file names, and restart it",
-			e.GetNodeId(), n.options.PseudonymKeyFile, n.dir.nodeID)
+		return refuse("%s has another pseudonym key than the cluster: copy %s of %s to the file that its --pseudonym-key-file names, and "+
+			"restart it", e.GetNodeId(), n.options.PseudonymKeyFile, n.dir.nodeID)
 	}
 	return nil
 }

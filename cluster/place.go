@@ -19,7 +19,7 @@ type place struct {
 	node     *Node
 	progress progress
 	began    time.Time
-	unknown  int // how often in a row the leader has said that it doesn't know this replica
+	unknown  int // how often the leader has said that it doesn't know this replica, since it was last in touch
 }
 
 const (
