@@ -34,7 +34,7 @@ func TestChaosInProcess(t *testing.T) {
 
 // chaosRun is a cluster with a load on it.
 type chaosRun struct {
-	t        testing.TB
+	tb       testing.TB
 	c        *testCluster
 	odd      *oddErrors
 	disks    map[string]*chaosDisk
@@ -46,11 +46,11 @@ type chaosRun struct {
 // chaosSubjects are few enough that callers meet.
 const chaosSubjects = 12
 
-func newChaosRun(t testing.TB, seed uint64) *chaosRun {
-	t.Helper()
-	r := &chaosRun{t: t, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond}
+func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
+	tb.Helper()
+	r := &chaosRun{tb: tb, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond}
 	dice := rand.New(rand.NewPCG(seed, 3))
-	r.c = newCluster(t, 3, 1, func(o *Options) {
+	r.c = newCluster(tb, 3, 1, func(o *Options) {
 		disk := &chaosDisk{}
 		r.disks[o.NodeID] = disk
 		o.MaxStaleness, o.MinFreeBytes = r.bound, 1<<20
@@ -58,13 +58,13 @@ func newChaosRun(t testing.TB, seed uint64) *chaosRun {
 		o.tuning.trailingLogs, o.tuning.snapshotInterval, o.tuning.snapshotEntries = 1, 50*time.Millisecond, 32
 		o.FS = sizedFS{disk: disk}
 		if os.Getenv("CHAOSLOG") != "" {
-			o.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)
+			o.Logger = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)
 		}
 	})
-	if _, _, err := r.c.node("n1").PutPolicy(t.Context(), consent.PolicyPut{
-		Tenant: "shop", RequestID: newRequestID(t), Document: []byte(chaosPolicy),
+	if _, _, err := r.c.node("n1").PutPolicy(tb.Context(), consent.PolicyPut{
+		Tenant: "shop", RequestID: newRequestID(tb), Document: []byte(chaosPolicy),
 	}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	replicas := map[string]chaos.Replica{}
 	for _, id := range r.c.ids {
@@ -82,17 +82,17 @@ func newChaosRun(t testing.TB, seed uint64) *chaosRun {
 
 // run carries out a plan, and judges. It returns the calls.
 func (r *chaosRun) run(plan chaos.Plan) []chaos.Op {
-	r.t.Helper()
+	r.tb.Helper()
 	ops := r.carryOut(plan)
 	if err := r.judge(ops); err != nil {
-		r.t.Error(err)
+		r.tb.Error(err)
 	}
 	return ops
 }
 
 // carryOut breaks the cluster as planned, mends it, and returns the calls.
 func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
-	r.t.Helper()
+	r.tb.Helper()
 	loading, stopLoad := context.WithCancel(context.Background())
 	calm, stopCalm := context.WithCancel(context.Background())
 	defer stopCalm()
@@ -112,7 +112,7 @@ func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
 
 // mend ends all faults.
 func (r *chaosRun) mend() {
-	r.t.Helper()
+	r.tb.Helper()
 	r.c.heal()
 	for _, disk := range r.disks {
 		disk.full.Store(false)
@@ -122,7 +122,7 @@ func (r *chaosRun) mend() {
 
 // judge returns what the judges find.
 func (r *chaosRun) judge(ops []chaos.Op) error {
-	r.t.Helper()
+	r.tb.Helper()
 	r.c.waitEqual()
 	h := &chaos.History{Bound: r.bound, Ops: ops, Recorded: map[string]map[string][]chaos.Event{}}
 	for _, id := range r.c.ids {

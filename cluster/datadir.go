@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -24,6 +25,8 @@ const (
 	ledgerDir    = "ledger"
 	snapshotsDir = "snapshots"
 )
+
+const checksumName = "checksum: "
 
 const formatTitle = "consentd data directory, format 2"
 
@@ -147,6 +150,7 @@ func (d *dataDir) change(to bond) error {
 
 func (d *dataDir) save(b bond) error {
 	marker := fmt.Sprintf("%s\nnode: %s\n%s", formatTitle, d.nodeID, b.lines())
+	marker += checksumLine(marker)
 	if err := writeDurably(d.fs, d.path, formatFile, []byte(marker)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
 	}
@@ -159,14 +163,21 @@ func (d *dataDir) parse(marker string) error {
 		return fmt.Errorf("%w: %s begins with %q, and this version of consentd knows %q: run the version that wrote it", ErrDataDir,
 			d.join(formatFile), title, formatTitle)
 	}
-	node, lines, _ := strings.Cut(rest, "\n")
+	at := strings.Index(marker, checksumName)
+	whole := at > len(title) && marker[at:] == checksumLine(marker[:at])
+	node, lines, _ := strings.Cut(strings.TrimSuffix(rest, marker[max(at, 0):]), "\n")
 	node, named := strings.CutPrefix(node, "node: ")
 	bond, ok := parseBond(lines)
-	if !named || !ok || !nodeIDs.MatchString(node) {
+	if !whole || !named || !ok || !nodeIDs.MatchString(node) {
 		return fmt.Errorf("%w: %s is damaged: restore this replica from another one or from a backup", ErrDataDir, d.join(formatFile))
 	}
 	d.nodeID, d.bond = node, bond
 	return nil
+}
+
+// checksumLine ends the marker. A flipped bit in a name would otherwise make a replica of another cluster, which waits for ever.
+func checksumLine(marker string) string {
+	return fmt.Sprintf("%s%08x\n", checksumName, crc32.Checksum([]byte(marker), castagnoli))
 }
 
 func randomNodeID() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -375,5 +376,39 @@ func TestCloseTwice(t *testing.T) {
 	}
 	if _, err := n.Write(t.Context(), grant(t, "anna")); !errors.Is(err, consent.ErrNotWritten) {
 		t.Errorf("Write after Close: %v", err)
+	}
+}
+
+// A marker in which any bit is another one is refused.
+func TestFlippedBitsInTheMarkerAreRefused(t *testing.T) {
+	fs := vfs.NewMem()
+	d, err := openDataDir(fs, "data", "node-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.bind("31bc5190-1816-4c7f-847e-6d4a3e6ef4ef", "node-b"), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	marker, err := readFile(fs, "data/"+formatFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range marker {
+		for bit := range 8 {
+			damaged := slices.Clone(marker)
+			damaged[at] ^= 1 << bit
+			if err := writeDurably(fs, "data", formatFile, damaged); err != nil {
+				t.Fatal(err)
+			}
+			if d, err := openDataDir(fs, "data", "node-a"); !errors.Is(err, ErrDataDir) {
+				t.Errorf("opened with %q: %v", damaged, errors.Join(err, d.Close()))
+			}
+		}
+	}
+	if err := writeDurably(fs, "data", formatFile, marker); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = openDataDir(fs, "data", "node-a"); err != nil || d.Close() != nil {
+		t.Errorf("the whole marker: %v", err)
 	}
 }

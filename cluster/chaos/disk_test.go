@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -174,4 +173,4 @@ func TestFullDisk(t *testing.T) {
 
 type zeros struct{}
 
-func (zeros) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{0}, len(p))), nil }
+func (zeros) Read(p []byte) (int, error) { return copy(p, make([]byte, len(p))), nil }
