@@ -71,6 +71,10 @@ func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {
 	replicas := map[string]Replica{}
 	for _, o := range r.replicas {
 		replicas[o.id] = o
+		waitFor(t, "the policy on "+o.id, func() bool { // which another one has put
+			_, err := o.recorded(r.subjects[:1])
+			return err == nil
+		})
 	}
 	r.load = &Load{
 		Replicas: replicas, Subjects: r.subjects, Writers: 6, Checkers: 6, Pause: 15 * time.Millisecond,

@@ -14,26 +14,26 @@ import (
 
 // nemeses are what can happen to a cluster of processes. Each returns how it ends, if it does.
 var nemeses = map[string]func(*run, *rand.Rand) func(){
-	"kill -9 of the leader":        func(r *run, _ *rand.Rand) func() { return r.kill(r.leader()) },
-	"kill -9 of a follower":        func(r *run, d *rand.Rand) func() { return r.kill(r.follower(d)) },
-	"kill -9 of all":               func(r *run, _ *rand.Rand) func() { return r.kill(r.replicas...) },
-	"SIGSTOP of the leader":        func(r *run, _ *rand.Rand) func() { return r.pause(r.leader()) },
-	"SIGSTOP of a follower":        func(r *run, d *rand.Rand) func() { return r.pause(r.follower(d)) },
-	"SIGTERM of the leader":        (*run).stopLeader,
-	"leader cut off":               func(r *run, d *rand.Rand) func() { return r.apart(d, r.leader()) },
-	"follower cut off":             func(r *run, d *rand.Rand) func() { return r.apart(d, r.follower(d)) },
-	"leader left with learners":    func(r *run, d *rand.Rand) func() { return r.apart(d, append(r.learners(), r.leader())...) },
-	"leader can't send":            func(r *run, _ *rand.Rand) func() { return r.oneWay(r.leader(), nil) },
-	"leader can't hear":            func(r *run, _ *rand.Rand) func() { return r.oneWay(nil, r.leader()) },
-	"follower can't hear":          func(r *run, d *rand.Rand) func() { return r.oneWay(nil, r.follower(d)) },
-	"one direction cut":            func(r *run, d *rand.Rand) func() { return r.oneWay(r.leader(), r.follower(d)) },
-	"flapping links":               (*run).flap,
-	"slow links":                   (*run).slow,
-	"narrow links":                 (*run).narrow,
-	"leadership transferred":       (*run).transfer,
-	"snapshots":                    (*run).snapshot,
-	"voter demoted and promoted":   (*run).demote,
-	"member added and one removed": (*run).exchange,
+	"kill -9 of the leader":      func(r *run, _ *rand.Rand) func() { return r.kill(r.leader()) },
+	"kill -9 of a follower":      func(r *run, d *rand.Rand) func() { return r.kill(r.follower(d)) },
+	"kill -9 of all":             func(r *run, _ *rand.Rand) func() { return r.kill(r.replicas...) },
+	"SIGSTOP of the leader":      func(r *run, _ *rand.Rand) func() { return r.pause(r.leader()) },
+	"SIGSTOP of a follower":      func(r *run, d *rand.Rand) func() { return r.pause(r.follower(d)) },
+	"SIGTERM of the leader":      (*run).stopLeader,
+	"leader cut off":             func(r *run, d *rand.Rand) func() { return r.apart(d, r.leader()) },
+	"follower cut off":           func(r *run, d *rand.Rand) func() { return r.apart(d, r.follower(d)) },
+	"leader left with learners":  func(r *run, d *rand.Rand) func() { return r.apart(d, append(r.learners(), r.leader())...) },
+	"leader can't send":          func(r *run, _ *rand.Rand) func() { return r.oneWay(r.leader(), nil) },
+	"leader can't hear":          func(r *run, _ *rand.Rand) func() { return r.oneWay(nil, r.leader()) },
+	"follower can't hear":        func(r *run, d *rand.Rand) func() { return r.oneWay(nil, r.follower(d)) },
+	"one direction cut":          func(r *run, d *rand.Rand) func() { return r.oneWay(r.leader(), r.follower(d)) },
+	"flapping links":             (*run).flap,
+	"slow links":                 (*run).slow,
+	"narrow links":               (*run).narrow,
+	"leadership transferred":     (*run).transfer,
+	"snapshots":                  (*run).snapshot,
+	"voter demoted and promoted": (*run).demote,
+	"member added":               (*run).join,
 }
 
 // follower returns a voter that runs and doesn't lead, or nil.
@@ -225,8 +225,8 @@ func (r *run) promote() {
 	})
 }
 
-// exchange has a new replica join. Once it answers, which may be when all else is over, another one is removed.
-func (r *run) exchange(d *rand.Rand) func() {
+// join has a new replica join. It may take until all else is over.
+func (r *run) join(*rand.Rand) func() {
 	r.added++
 	id := fmt.Sprintf("m%d", r.added)
 	o := newReplica(r.t, r.links, r.odd, id, r.dir)
