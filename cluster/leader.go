@@ -89,7 +89,8 @@ func (l *leader) run(stop <-chan struct{}) {
 			notice++
 			lead = nil
 			if leading {
-				l.starts.Go(func() { l.beginTerm(notice, started, stop) })
+				of := notice // the variable moves on
+				l.starts.Go(func() { l.beginTerm(of, started, stop) })
 			}
 		case <-l.heard:
 		case s := <-started:
