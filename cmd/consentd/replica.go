@@ -128,6 +128,10 @@ func (r *replica) applyPolicy(ctx context.Context, node *cluster.Node) error {
 	if err != nil {
 		return fmt.Errorf("the policy %s can't be applied: %w", r.config.policy, err)
 	}
+	// The leader has it; this replica must too, before it says that it is ready.
+	if _, err := node.View(ctx, consent.Consistency{AtLeast: version.Revision}); err != nil {
+		return fmt.Errorf("the policy %s isn't here yet: %w", r.config.policy, err)
+	}
 	r.log.Info("policy", "tenant", r.cli.tenant, "version", version.Version, "changed", changed)
 	return nil
 }
