@@ -25,11 +25,12 @@ func (f *folding) grant(id NameID, e *Event) {
 	f.keep(id, list)
 }
 
-// leaveOut answers a grant that doesn't fit. Its terms might be meant for others, and what they would limit is denied.
+// leaveOut answers a grant that doesn't fit. What its terms would limit is withdrawn: of all that denies, that ends the walk first, so that
+// no other basis is opened.
 func (f *folding) leaveOut(id NameID, e *Event) {
 	f.note(Superseded)
 	if first, end := f.record.grantsOf(id); e.Terms.limited() && first < end {
-		f.raise(factKind(MarkInvalidated), id, e.OccurredAt)
+		f.raise(factKind(MarkWithdrawn), id, e.OccurredAt)
 	}
 }
 
@@ -95,8 +96,12 @@ func (f *folding) confirm(id NameID, at Time) {
 	f.keep(id, prune(list))
 }
 
-// prove adds evidence to the grant that it names, or to the last.
+// prove adds evidence to the grant that it names, or to the last. In a full record nobody knows which was the last.
 func (f *folding) prove(id NameID, e *Event) {
+	if e.GrantAt == 0 && !f.fits(wordsPerName) {
+		f.note(Superseded)
+		return
+	}
 	var space heldSpace
 	list := f.record.held(space[:0], id)
 	i := f.meant(list, id, e.GrantAt)

@@ -422,8 +422,14 @@ func TestFullRecord(t *testing.T) {
 		t.Errorf("a grant had effect %d on a full record", effect)
 	}
 	limited, effect := Fold(r, granted(10_000, until(20_000)), c)
-	if got := limited.Consent(bound(c.Names, email)); effect != Applied || got.State == StateGiven || limited.Validate() != nil {
+	if got := limited.Consent(bound(c.Names, email)); effect != Applied || got.State != StateWithdrawn || limited.Validate() != nil {
 		t.Errorf("a grant with terms had effect %d on a full record, and leaves one without: %+v", effect, got)
+	}
+	proof := at(10_000, EvidenceAdded)
+	proof.Evidence = Evidence{NoticeVersion: 9, Method: MethodWebForm, Source: "shop", Reference: "form"}
+	if proven, effect := Fold(r, over(proof, Scope{Permissions: []string{email}}), c); effect != Superseded ||
+		proven.Consent(bound(c.Names, email)) != r.Consent(bound(c.Names, email)) {
+		t.Errorf("evidence for the last grant had effect %d, though the last may have found no room", effect)
 	}
 	r, effect = Fold(r, over(at(10_001, Withdrawn), Scope{Permissions: []string{phone}}), c)
 	if effect != Applied || r.Consent(bound(c.Names, phone)).State != StateWithdrawn {
