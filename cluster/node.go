@@ -61,6 +61,11 @@ func New(o Options) (*Node, error) {
 	if err := n.openDisk(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
+	if o.Wire != nil { // before anything is founded or promised under a name that no peer would believe
+		if err := o.Wire.belongTo(n.dir.nodeID); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
 	key, err := n.pseudonymKey()
 	if err != nil {
 		return nil, errors.Join(err, n.Close())

@@ -128,12 +128,18 @@ func (w *Wire) mayTalkTo(address net.Addr) bool {
 // Address returns the host:port by which others reach this replica.
 func (w *Wire) Address() string { return w.address }
 
+// belongTo says which node this is, and returns an error if the certificate isn't that node's.
+func (w *Wire) belongTo(nodeID string) error {
+	if w.keys == nil {
+		return nil
+	}
+	return w.keys.belongTo(nodeID)
+}
+
 // identify says which node of which cluster this is. Connections are refused before. It is an error if the certificate isn't the node's.
 func (w *Wire) identify(clusterID, nodeID string) error {
-	if w.keys != nil {
-		if err := w.keys.belongTo(nodeID); err != nil {
-			return err
-		}
+	if err := w.belongTo(nodeID); err != nil {
+		return err
 	}
 	w.identity.Store(&identity{clusterID: clusterID, nodeID: nodeID})
 	return nil

@@ -450,3 +450,21 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("%d bytes are left", b.Len())
 	}
 }
+
+func TestAnothersCertificateFoundsNothing(t *testing.T) {
+	o := Options{DataDir: t.TempDir(), NodeID: "a", Peers: nobody{}}
+	o.Wire = openWire(t, WireOptions{TLS: newAuthority(t).issue(t, "n1")})
+	_, err := New(o)
+	if err == nil || !strings.Contains(err.Error(), "the certificate names [\"n1\"] and not node a") {
+		t.Fatalf("%v, want that the certificate is another's", err)
+	}
+	o.Wire = nil
+	dir, err := openDataDir(o.withDefaults().FS, o.DataDir, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close() //nolint:errcheck // a test's
+	if state := dir.standing().state; state != stateNew {
+		t.Errorf("the directory is that of a %s replica, want a new one", state)
+	}
+}
