@@ -241,6 +241,7 @@ func (n *Node) work() {
 	if n.options.Wire != nil {
 		keeping := place{node: n, progress: progress{log: n.options.Logger}, began: time.Now()}
 		n.working.Go(func() { keeping.run(ctx) })
+		n.working.Go(func() { n.tellUnheeded(ctx) })
 	}
 	n.working.Go(n.writes.run)
 	n.working.Go(func() { n.runPilot(ctx) })
