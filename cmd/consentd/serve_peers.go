@@ -33,7 +33,7 @@ func (p *peersConfig) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&p.join, "join", nil,
 		"the --listen addresses `ADDR,...` of replicas to form a cluster with; the own one may be among them; may be repeated")
 	flags.IntVar(&p.expect, "bootstrap-expect", 0, "form a new cluster once `N` replicas that expect as many have found each other")
-	flags.BoolVar(&p.learner, "learner", false, "never vote: for reads near the traffic")
+	flags.BoolVar(&p.learner, "learner", false, "never vote, nor count for --bootstrap-expect: for reads near the traffic")
 	flags.StringVar(&p.tls.Cert, "peer-tls-cert", "", "the `FILE` with this replica's certificate for other replicas, which names its node id")
 	flags.StringVar(&p.tls.Key, "peer-tls-key", "", "the `FILE` with the private key of that certificate")
 	flags.StringVar(&p.tls.CA, "peer-tls-ca", "", "the `FILE` with the certificates of the CA that all replicas trust, and nobody else uses")
@@ -119,11 +119,9 @@ func (p *peersConfig) checkForming() error {
 		return usageErrorf("--bootstrap-expect %d must be the number of replicas to begin with, as 3", p.expect)
 	case p.expect == 1 && len(p.join) > 0:
 		return usageErrorf("--bootstrap-expect 1 founds a cluster of this replica alone, and --join joins others: leave one of them out")
-	case len(p.join) > 0 && len(p.join) < p.expect-1:
+	case len(p.join) > 0 && len(p.join) < p.expect-1 && !p.learner:
 		return usageErrorf("--bootstrap-expect %d needs the addresses of all replicas in --join, or at least of all others: there are %d",
 			p.expect, len(p.join))
-	case p.learner && p.expect > 1:
-		return usageErrorf("--learner joins a cluster that is there, and --bootstrap-expect %d forms a new one: leave one of them out", p.expect)
 	}
 	return nil
 }

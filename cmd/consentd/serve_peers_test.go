@@ -29,7 +29,6 @@ func TestUsageOfPeers(t *testing.T) {
 		{"advertise everywhere", []string{raft, "--advertise", "0.0.0.0:7435"}, "leads to --raft-listen"},
 		{"join nowhere", []string{raft, "--join", "127.0.0.1:1,n2"}, `"n2" can't be the address of a replica to join`},
 		{"expect less than nothing", []string{raft, "--bootstrap-expect", "-1"}, "--bootstrap-expect -1 must be"},
-		{"a founding learner", []string{raft, "--learner", "--bootstrap-expect", "2", "--join", "a:1"}, "leave one of them out"},
 		{"alone with others", []string{raft, "--bootstrap-expect", "1", "--join", "a:1"}, "leave one of them out"},
 		{"too few to find", []string{raft, "--bootstrap-expect", "5", "--join", "a:1,b:2"}, "or at least of all others: there are 2"},
 		{"half of TLS", []string{raft, "--peer-tls-cert", "c.pem", "--peer-tls-ca", "ca.pem"}, "give all three, or none"},
