@@ -31,6 +31,7 @@ type entry struct {
 	pinned  bool                       // the records are to be read from there too
 	index   uint64
 	stamp   consent.Time
+	stands  bool   // a restore was on its way before, so that the ledger stands where that began
 	ordinal uint32 // of the next event
 	err     error  // the first thing that went wrong with the ledger; the entry must not be committed
 
@@ -56,6 +57,7 @@ type entry struct {
 func newEntry(st *state, index uint64, stamp consent.Time, commands int) *entry {
 	e := &entry{
 		state: st, index: index, stamp: stamp, meta: st.meta, nextDue: st.nextDue,
+		stands:     st.restoring != nil,
 		known:      st.tenants(),
 		from:       st.ledger.db,
 		learners:   st.settings.Load().learners,
@@ -95,12 +97,12 @@ func (e *entry) run(c *decodedCommand) Result {
 	switch {
 	case c.Restore != nil:
 		return e.applyRestore(c.Restore)
-	case c.TermStart == nil && e.restoring():
-		return e.refuse(ErrRestoring)
 	case c.Write != nil:
 		return e.applyWrite(c.Write, c.payload)
 	case c.Policy != nil:
 		return e.applyPolicy(c.Policy, c.payload)
+	case c.Member != nil && e.restoring():
+		return e.refuse(ErrRestoring)
 	case c.Member != nil:
 		return e.applyMember(c.Member)
 	default:

@@ -143,7 +143,7 @@ func decodeOutcome(key, value []byte) (outcome, error) {
 }
 
 // repeated returns the outcome of the command that came with the request id before, and whether one did. The error is the command's
-// result.
+// result: ErrRestoring is one only of what is new, for a repeat has been written.
 func (e *entry) repeated(id consent.RequestID, payload payloadHash) (first outcome, found bool, err error) {
 	at, ok := requestTime(id)
 	switch {
@@ -162,8 +162,11 @@ func (e *entry) repeated(id consent.RequestID, payload payloadHash) (first outco
 	} else if e.state.requests.has(id) {
 		first, found = e.readOutcome(id), true
 	}
-	if found && first.payload != payload {
+	switch {
+	case found && first.payload != payload:
 		return first, false, consent.ErrRequestReused
+	case !found && e.restoring():
+		return first, false, ErrRestoring
 	}
 	return first, found, nil
 }

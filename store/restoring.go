@@ -53,7 +53,8 @@ const restorePatience = 5_000
 //
 //  1. From the first piece to the end of a restore nothing is written to the ledger, which so stands at the index before it. A crash then
 //     leads back there, and the log, which no snapshot may cut meanwhile, brings the pieces again.
-//  2. So nothing changes meanwhile but terms and stamps, which the entry after it writes. Whatever else asks for a change is refused.
+//  2. So nothing changes meanwhile but terms and stamps, which the entry after it writes. Whatever else asks for a change is refused;
+//     a repeat of what was executed asks for none, and is answered.
 //  3. Whether a step succeeds depends on the state, the steps and the stamps. How the building went is no part of that: once the checksum
 //     of all pieces fits what their sender has verified, a replica that can't build the state can't go on.
 type restoring struct {
@@ -115,8 +116,16 @@ func (st *state) endRestoring() {
 // expireRestore gives up a restore that no step has come for.
 func (e *entry) expireRestore() {
 	if r := e.state.restoring; r != nil && e.stamp > r.newest+restorePatience {
+		e.endRestore(r.epoch)
+	}
+}
+
+// endRestore gives up the restore of an epoch, and remembers that: a late copy of its first piece would begin it again, with nobody to go on.
+func (e *entry) endRestore(epoch uint64) {
+	if r := e.state.restoring; r != nil && r.epoch == epoch {
 		e.state.endRestoring()
 	}
+	e.meta.ended = epoch
 }
 
 // applyRestore takes a step.
@@ -124,11 +133,11 @@ func (e *entry) applyRestore(c *RestoreCommand) Result {
 	if c.Epoch == 0 {
 		return e.refuse(errors.New("a restore has a random epoch, which isn't 0"))
 	}
-	if c.Epoch == e.meta.epoch || e.restored != nil && e.restored.meta.epoch == c.Epoch { // finished before: the answer was lost
-		return Result{Revision: e.revision(), Stamp: e.stamp}
-	}
-	if err := e.restoreStep(c); err != nil {
-		return e.refuse(err)
+	finished := c.Epoch == e.meta.epoch || e.restored != nil && e.restored.meta.epoch == c.Epoch // before: the answer was lost
+	if !finished {
+		if err := e.restoreStep(c); err != nil {
+			return e.refuse(err)
+		}
 	}
 	return Result{Revision: consent.Revision{Epoch: c.Epoch, Index: e.index}, Stamp: e.stamp}
 }
@@ -138,13 +147,18 @@ func (e *entry) restoreStep(c *RestoreCommand) error {
 	r := st.restoring
 	begins := c.Step == RestorePiece && c.Offset == 0
 	switch {
-	case r == nil && !begins:
+	case c.Step == RestoreGiveUp:
+		e.endRestore(c.Epoch)
+		return nil
+	case c.Epoch == e.meta.ended, r == nil && !begins:
 		return ErrRestoreEnded
 	case r == nil && !c.Replace && len(st.tenants()) > 0:
 		return ErrNotEmpty
 	case r == nil:
 		// Entries move the index in the ledger and Advance doesn't, so that it may lag; from here on it is relied on.
-		e.fail(st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.NoSync))
+		if !e.stands {
+			e.fail(st.ledger.db.Set([]byte{prefixMeta}, st.meta.encode(), pebble.NoSync))
+		}
 		r = e.store.beginRestore(c.Epoch, e.index)
 		st.restoring = r
 	case r.epoch != c.Epoch:
@@ -156,11 +170,8 @@ func (e *entry) restoreStep(c *RestoreCommand) error {
 		return r.piece(c)
 	case RestoreWhole:
 		return e.wholeRestore(r, c)
-	case RestoreFinish:
-		return e.finishRestore(r)
 	default:
-		st.endRestoring()
-		return nil
+		return e.finishRestore(r)
 	}
 }
 
@@ -179,8 +190,8 @@ func (r *restoring) piece(c *RestoreCommand) error {
 // wholeRestore compares the checksum of all that came.
 func (e *entry) wholeRestore(r *restoring, c *RestoreCommand) error {
 	if c.Offset != r.next || [32]byte(r.sum.Sum(nil)) != c.Sum {
-		e.state.endRestoring()
-		return fmt.Errorf("%w: what came isn't what was sent", ErrSnapshot)
+		e.endRestore(c.Epoch)
+		return fmt.Errorf("%w: %w: what came isn't what was verified", consent.ErrBackup, ErrSnapshot)
 	}
 	if !r.whole {
 		r.whole = true
@@ -201,7 +212,7 @@ func (e *entry) finishRestore(r *restoring) error {
 	}
 	restored := r.state
 	if e.meta.keyed && restored.meta.keyed && restored.meta.keyCheck != e.meta.keyCheck {
-		e.state.endRestoring()
+		e.endRestore(r.epoch)
 		return ErrPseudonymKey
 	}
 	e.restored = restored

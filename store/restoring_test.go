@@ -194,6 +194,11 @@ func TestRestoreStepsThatAreRefused(t *testing.T) {
 		{"a part of a piece again", []RestoreCommand{part, {Offset: 10, Piece: stream[10:20]}}, nil},
 		{"a sign", []RestoreCommand{part, {Offset: 100}}, nil},
 		{"given up", []RestoreCommand{part, {Step: RestoreGiveUp}}, nil},
+		{"its first piece again after it was given up", []RestoreCommand{part, {Step: RestoreGiveUp}, part}, ErrRestoreEnded},
+		{"its first piece after it was given up", []RestoreCommand{{Step: RestoreGiveUp}, part}, ErrRestoreEnded},
+		{"its first piece after another checksum", []RestoreCommand{part, {Step: RestoreWhole, Offset: 100}, part}, ErrRestoreEnded},
+		{"another after it was given up", []RestoreCommand{part, {Step: RestoreGiveUp}, {Epoch: 8, Piece: stream[:5], Replace: true}}, nil},
+		{"given up twice", []RestoreCommand{part, {Step: RestoreGiveUp}, {Step: RestoreGiveUp}}, nil},
 		{"after it was given up", []RestoreCommand{part, {Step: RestoreGiveUp}, {Offset: 100, Piece: stream[100:]}}, ErrRestoreEnded},
 	}
 	for _, tt := range tests {
@@ -254,6 +259,95 @@ func TestNothingChangesBesideARestore(t *testing.T) {
 		t.Errorf("in one entry with its end: %+v", results)
 	}
 	stateHash(t, f.store)
+}
+
+// TestRepeatWhileRestoring: what was executed before is there, so that it can't be called not written.
+func TestRepeatWhileRestoring(t *testing.T) {
+	f := running(t, Options{})
+	write := f.command(nthKey(9), granted(0, "newsletter/email"))
+	policy := Command{Policy: &PolicyCommand{Tenant: testTenant, RequestID: f.id(), Document: shopPolicy(t, 1)}}
+	wanted := f.apply(write, policy)
+	if err := f.step(RestoreCommand{Replace: true, Piece: []byte("half")}); err != nil {
+		t.Fatal(err)
+	}
+	reused := f.command(nthKey(9), granted(0, "newsletter/email"))
+	reused.Write.RequestID = policy.Policy.RequestID
+	changed := Command{Policy: &PolicyCommand{Tenant: testTenant, RequestID: f.id(), Document: shopPolicy(t, 1)}}
+	got := f.apply(write, policy, reused, f.command(nthKey(9), granted(0, "newsletter/email")), changed)
+	if diff := cmp.Diff(wanted, got[:2]); diff != "" {
+		t.Errorf("repeats (-want +got):\n%s", diff)
+	}
+	for i, want := range []error{consent.ErrRequestReused, ErrRestoring, ErrRestoring} {
+		if !errors.Is(got[2+i].Err, want) {
+			t.Errorf("result %d: %v, want %v", 2+i, got[2+i].Err, want)
+		}
+	}
+}
+
+// TestLateFirstPiece comes when its restore has ended by itself, and to a replica that was started again since.
+func TestLateFirstPiece(t *testing.T) {
+	o := Options{FS: vfs.NewMem(), Dir: "dir"}
+	f := running(t, o)
+	part := RestoreCommand{Replace: true, Piece: []byte("half")}
+	if err := f.step(part); err != nil {
+		t.Fatal(err)
+	}
+	f.stamp += restorePatience
+	f.write(nthKey(2), granted(0, "newsletter/email"))
+	closeStore(t, f.store)
+	f.store = openStore(t, o)
+	if err := f.step(part); !errors.Is(err, ErrRestoreEnded) || f.store.Restoring() {
+		t.Errorf("%v, restoring %t; want %v", err, f.store.Restoring(), ErrRestoreEnded)
+	}
+}
+
+// TestFinishAndItsRepeatInOneEntry: both are told the revision that there is.
+func TestFinishAndItsRepeatInOneEntry(t *testing.T) {
+	_, stream := older(t)
+	f := running(t, Options{})
+	f.bring(stream, 2)
+	finish := Command{Restore: &RestoreCommand{Epoch: newEpoch, Step: RestoreFinish}}
+	for i, r := range f.apply(finish, finish) {
+		if want := (consent.Revision{Epoch: newEpoch, Index: f.index()}); r.Err != nil || r.Revision != want {
+			t.Errorf("answer %d: %v, %v; want %v", i, r.Revision, r.Err, want)
+		}
+	}
+}
+
+// TestLedgerStandsWhereARestoreBegan, be it at an index that no entry has written, or after another restore that ended in the same entry.
+func TestLedgerStandsWhereARestoreBegan(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	f := running(t, Options{FS: fs, Dir: "dir"})
+	f.store.Advance(f.index() + 1)
+	f.log = append(f.log, EncodeEntry(f.stamp, nil)) // what Advance stands for
+	begun := f.index()
+	check := func(when string) {
+		t.Helper()
+		if synced := syncStore(t, f.store); synced != begun {
+			t.Errorf("%s: %d is synced, want %d", when, synced, begun)
+		}
+		s := openStore(t, Options{FS: fs.CrashClone(vfs.CrashCloneCfg{}), Dir: "dir"})
+		if s.Applied() != begun {
+			t.Errorf("%s: the ledger stands at %d, want %d", when, s.Applied(), begun)
+		}
+		for index := begun + 1; index <= f.index(); index++ {
+			if _, err := s.Apply(index, f.log[index-1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(f.store.Head().Stamp, s.Head().Stamp); diff != "" {
+			t.Errorf("%s: going on from there leads to another stamp (-want +got):\n%s", when, diff)
+		}
+	}
+	if err := f.step(RestoreCommand{Replace: true, Piece: []byte("half")}); err != nil {
+		t.Fatal(err)
+	}
+	check("after the first piece")
+	f.stamp -= minute // so that each stamp follows from the one before, and would grow if an entry were applied twice
+	f.apply(Command{Restore: &RestoreCommand{Epoch: newEpoch, Offset: 4}})
+	other := Command{Restore: &RestoreCommand{Epoch: 8, Replace: true, Piece: []byte("half")}}
+	f.apply(Command{Restore: &RestoreCommand{Epoch: newEpoch, Step: RestoreGiveUp}}, other)
+	check("after another's first piece")
 }
 
 // TestPowerLossWhileRestoringThroughTheLog: whatever survives, the log leads to the same state from there.

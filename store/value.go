@@ -93,6 +93,7 @@ type meta struct {
 	bound    time.Duration // of staleness; 0 for none yet
 	keyed    bool          // keyCheck is set
 	keyCheck [16]byte
+	ended    uint64 // the epoch of the last restore that came to nothing; 0 for none
 }
 
 func (m *meta) encode() []byte {
@@ -102,6 +103,9 @@ func (m *meta) encode() []byte {
 	}
 	if m.keyed {
 		value = append(value, m.keyCheck[:]...)
+	}
+	if m.ended != 0 {
+		value = binary.LittleEndian.AppendUint64(value, m.ended)
 	}
 	return value
 }
@@ -117,8 +121,11 @@ func decodeMeta(value []byte) (meta, error) {
 		applied: in.uint64(), epoch: in.uint64(), term: in.uint64(), stamp: consent.Time(in.uint64()), horizon: in.uint64(),
 		bound: in.milliseconds(),
 	}
-	if m.keyed = len(in.rest) > 0; m.keyed {
+	if m.keyed = len(in.rest) >= len(m.keyCheck); m.keyed {
 		m.keyCheck = in.array()
+	}
+	if len(in.rest) > 0 {
+		m.ended = in.uint64()
 	}
 	switch {
 	case in.err != nil:
