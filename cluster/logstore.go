@@ -37,6 +37,9 @@ type logStore struct {
 
 	recent recentEntries
 
+	// writing lets one commit at a time wait for the disk: see checkWAL.
+	writing sync.Mutex
+
 	mu          sync.RWMutex // held for reading while db is in use, for writing to close it and to move first and last
 	db          *pebble.DB   // nil once closed
 	first, last uint64       // 0 if there are no entries
@@ -45,14 +48,16 @@ type logStore struct {
 // openLogStore opens or makes the log in a directory. It calls onDamage when an entry can't be read, and when Pebble fails behind the
 // scenes; logger gets Pebble's messages.
 func openLogStore(fs vfs.FS, dir string, logger pebble.Logger, onDamage func(error)) (*logStore, error) {
+	if err := checkWAL(fs, dir); err != nil {
+		return nil, fmt.Errorf("%w: %w: %s", ErrDataDir, err, repair)
+	}
 	s := &logStore{onDamage: onDamage}
 	db, err := pebble.Open(dir, &pebble.Options{
 		FS:        fs,
 		Logger:    logger,
 		CacheSize: logCacheBytes,
 		// A log is written, read once or not at all, and cut: much of it never has to leave the memtable.
-		MemTableSize: logMemTableBytes,
-		// Since FormatWALSyncChunks a damaged chunk of Pebble's own log is told from its end.
+		MemTableSize:       logMemTableBytes,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { onDamage(fmt.Errorf("the log's database: %w", err)) },
@@ -254,6 +259,8 @@ func (s *logStore) commit(fill func(*pebble.Batch) error) error {
 	if bug("skip the sync of the log") {
 		durably = pebble.NoSync
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	return errors.Join(b.Commit(durably), b.Close())
 }
 

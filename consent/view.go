@@ -33,17 +33,16 @@ type View struct {
 	Bound     time.Duration // a decision may be given while now - FreshAsOf is less
 }
 
-// Age returns how long before now the view was proven to be the newest, and whether a decision may still be given from it. When the
-// wall clock and the monotonic clock have moved apart by more than the bound since the proof, as they do while a machine is suspended,
-// it may not.
+// Age returns how long before now the view was proven to be the newest, and whether a decision may still be given from it. It may not once
+// the bound has passed on the monotonic clock or on the wall clock, which move apart while a machine is suspended.
 func (v View) Age(now time.Time) (age time.Duration, fresh bool) {
 	age = now.Sub(v.FreshAsOf)
 	wall := now.Round(0).Sub(v.FreshAsOf.Round(0))
 	return age, v.Head != nil && holds(age, wall, v.Bound)
 }
 
-// holds reports whether a proof holds still, after the time that the monotonic and the wall clock say has passed since.
+// holds reports whether a proof holds still, after the time that the monotonic and the wall clock say has passed since. Either may stand
+// still while a machine is suspended, so both count.
 func holds(monotonic, wall, bound time.Duration) bool {
-	drift := wall - monotonic
-	return monotonic < bound && drift < bound && -drift < bound
+	return monotonic < bound && wall < bound && monotonic-wall < bound
 }

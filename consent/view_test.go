@@ -36,17 +36,27 @@ func TestViewAge(t *testing.T) {
 
 func TestHolds(t *testing.T) {
 	const bound = 2 * time.Second
-	for _, moved := range []time.Duration{-time.Hour, -bound, bound, time.Hour} {
-		if holds(time.Second, time.Second+moved, bound) {
-			t.Errorf("the proof holds though the clocks moved apart by %v", moved)
-		}
+	tests := []struct {
+		name            string
+		monotonic, wall time.Duration
+		want            bool
+	}{
+		{"just proven", 0, 0, true},
+		{"almost the bound", bound - 1, bound - 1, true},
+		{"the bound", bound, bound, false},
+		{"the monotonic clock stood still", 0, bound, false},
+		{"it stood still for less, and the bound has passed all the same", bound - 100, bound + 100, false},
+		{"it stood still for a moment", time.Second - 100, time.Second, true},
+		{"the wall clock stood still", bound, 0, false},
+		{"the wall clock was set back a little", time.Second, -time.Second + 1, true},
+		{"the wall clock was set back by the bound", time.Second, -time.Second, false},
+		{"the wall clock was set ahead", time.Second, time.Hour, false},
 	}
-	for _, moved := range []time.Duration{-bound + 1, 0, bound - 1} {
-		if !holds(time.Second, time.Second+moved, bound) {
-			t.Errorf("the proof doesn't hold though the clocks moved apart by %v only", moved)
-		}
-	}
-	if holds(bound, bound, bound) {
-		t.Error("the proof holds at the bound")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := holds(tt.monotonic, tt.wall, bound); got != tt.want {
+				t.Errorf("holds(%v, %v, %v) = %t, want %t", tt.monotonic, tt.wall, bound, got, tt.want)
+			}
+		})
 	}
 }
