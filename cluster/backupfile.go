@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -114,27 +115,34 @@ type BackupTenant struct {
 // Inspect reads a backup to its end, without a cluster, and returns what it holds. What it returns without an error is whole and
 // unaltered, and can be restored by this version; otherwise it is consent.ErrBackup, or the error of the reader.
 func Inspect(r io.Reader) (*BackupInfo, error) {
+	info, _, err := inspect(r)
+	return info, err
+}
+
+// inspect is Inspect, and returns the SHA-256 of the stream behind the head as well: of the very bytes that it has found whole.
+func inspect(r io.Reader) (info *BackupInfo, stream [32]byte, err error) {
 	counted := &countingReader{from: r}
 	from := bufio.NewReaderSize(counted, 1<<16)
 	head, err := readBackupHead(from)
 	if err != nil {
-		return nil, counted.orElse(err)
+		return nil, stream, counted.orElse(err)
 	}
-	held, err := store.Inspect(from)
+	sum := sha256.New()
+	held, err := store.Inspect(io.TeeReader(from, sum))
 	if err != nil {
-		return nil, counted.orElse(unusable(err))
+		return nil, stream, counted.orElse(unusable(err))
 	}
 	if held.Index != head.index || held.Epoch != head.epoch || held.KeyCheck != head.keyCheck {
-		return nil, unusable(errors.New("its head is that of another backup: take another copy of it"))
+		return nil, stream, unusable(errors.New("its head is that of another backup: take another copy of it"))
 	}
-	info := &BackupInfo{
+	info = &BackupInfo{
 		MadeAt: head.madeAt, ClusterID: head.clusterID, Epoch: head.epoch, Index: head.index, KeyCheck: head.keyCheck,
 		Bytes: counted.bytes, Subjects: held.Subjects, Events: held.Events, Policies: held.Policies,
 	}
 	for _, t := range held.Tenants {
 		info.Tenants = append(info.Tenants, BackupTenant(t))
 	}
-	return info, nil
+	return info, [32]byte(sum.Sum(nil)), nil
 }
 
 // countingReader counts what is read, and keeps the error that reading ended with.

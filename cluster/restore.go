@@ -3,7 +3,6 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -44,16 +43,16 @@ func (n *Node) Restore(ctx context.Context, replace bool, r io.Reader) (*consent
 	epoch := randomEpoch()
 	path := n.snapshots.path(fmt.Sprintf("backup-%016x%s", epoch, temporarySuffix))
 	defer func() { _ = n.dir.fs.Remove(path) }() // the next start removes it otherwise
-	if err := receive(n.dir.fs, path, &untilRead{ctx, r}); err != nil {
+	if err := receive(n.dir.fs, path, &upload{ctx, n.space, r}); err != nil {
 		return nil, err
 	}
-	info, err := n.verify(path)
+	info, sum, err := n.verify(path)
 	if err != nil {
 		return nil, err
 	}
 	n.options.Logger.Info("restoring a backup", "of_cluster", info.ClusterID, "made_at", info.MadeAt, "bytes", info.Bytes,
 		"subjects", info.Subjects, "replace", replace)
-	revision, err := n.restoreFile(ctx, path, epoch, replace)
+	revision, err := n.restoreFile(ctx, path, store.RestoreCommand{Epoch: epoch, Replace: replace, Sum: sum})
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +63,22 @@ func (n *Node) Restore(ctx context.Context, replace bool, r io.Reader) (*consent
 	}, nil
 }
 
-// untilRead reads until a context ends.
-type untilRead struct {
-	ctx  context.Context
-	from io.Reader
+// upload reads until a context ends, or the disk that it is received on is full.
+type upload struct {
+	ctx   context.Context
+	space *diskSpace
+	from  io.Reader
 }
 
 // Read implements io.Reader.
-func (r *untilRead) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
+func (u *upload) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.from.Read(p)
+	if u.space.full.Load() {
+		return 0, consent.ErrStorageFull
+	}
+	return u.from.Read(p)
 }
 
 // receive writes all that a reader has to a file. It needn't be durable: after a crash it is received again.
@@ -88,22 +91,23 @@ func receive(fs vfs.FS, path string, r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// verify reads the file as it will be restored from, and returns what it holds if that can be restored here.
-func (n *Node) verify(path string) (*BackupInfo, error) {
+// verify reads the file as it will be restored from, and returns what it holds if that can be restored here, and the checksum of what it
+// has read: when the file is read again to be sent, the disk may give something else.
+func (n *Node) verify(path string) (info *BackupInfo, sum [32]byte, err error) {
 	f, err := n.dir.fs.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, sum, err
 	}
-	info, err := Inspect(f)
+	info, sum, err = inspect(f)
 	if err == nil && info.KeyCheck != n.door.CheckValue() {
 		err = unusable(errors.New("its subjects are named with another pseudonym key than this cluster's, so that no record could be found: " +
 			"restore it into a cluster that was made with the key file of the one backed up"))
 	}
-	return info, errors.Join(err, f.Close())
+	return info, sum, errors.Join(err, f.Close())
 }
 
 // restoreFile takes the cluster through all steps of a restore.
-func (n *Node) restoreFile(ctx context.Context, path string, epoch uint64, replace bool) (consent.Revision, error) {
+func (n *Node) restoreFile(ctx context.Context, path string, command store.RestoreCommand) (consent.Revision, error) {
 	f, err := n.dir.fs.Open(path)
 	if err != nil {
 		return consent.Revision{}, err
@@ -112,7 +116,7 @@ func (n *Node) restoreFile(ctx context.Context, path string, epoch uint64, repla
 	if _, err := readBackupHead(stream); err != nil {
 		return consent.Revision{}, errors.Join(err, f.Close())
 	}
-	s := &restoreSender{node: n, command: store.RestoreCommand{Epoch: epoch, Replace: replace}}
+	s := &restoreSender{node: n, command: command}
 	revision, err := s.send(ctx, stream)
 	if err != nil {
 		s.giveUp(ctx)
@@ -127,7 +131,6 @@ type restoreSender struct {
 }
 
 func (s *restoreSender) send(ctx context.Context, stream io.Reader) (consent.Revision, error) {
-	sum := sha256.New()
 	piece := make([]byte, restorePiece)
 	for {
 		n, err := io.ReadFull(stream, piece)
@@ -137,14 +140,12 @@ func (s *restoreSender) send(ctx context.Context, stream io.Reader) (consent.Rev
 		if n == 0 {
 			break
 		}
-		sum.Write(piece[:n])
 		if _, err := s.step(ctx, store.RestorePiece, piece[:n:n]); err != nil {
 			return consent.Revision{}, err
 		}
 		s.command.Offset += uint64(n)
 		piece = make([]byte, restorePiece) // the last one is Raft's now
 	}
-	s.command.Sum = [32]byte(sum.Sum(nil))
 	whole, err := s.step(ctx, store.RestoreWhole, nil)
 	if err != nil {
 		return consent.Revision{}, err

@@ -3,12 +3,14 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -317,4 +319,100 @@ func TestRestoreThatIsLeftAlone(t *testing.T) {
 	}
 	mustWrite(t, n, grant(t, "anna"))
 	takeSnapshot(t, n)
+}
+
+// TestFileThatChangesAfterItWasVerified: what is sent is compared with what was verified, and no replica stops.
+func TestFileThatChangesAfterItWasVerified(t *testing.T) {
+	o := memoryOptions(t, vfs.NewMem())
+	file := backedUp(t, o.PseudonymKeyFile, 200)
+	o.FS = &alteringFS{FS: vfs.NewMem()}
+	n := openNode(t, o)
+	mustWrite(t, n, grant(t, "anna"))
+	if _, err := n.Restore(t.Context(), true, bytes.NewReader(file)); !errors.Is(err, consent.ErrBackup) {
+		t.Errorf("Restore = %v, want %v", err, consent.ErrBackup)
+	}
+	mustWrite(t, n, grant(t, "anna"))
+	if events := historyOf(t, n, "anna"); len(events) != 2 || n.failure.err() != nil {
+		t.Errorf("%d events, failure %v", len(events), n.failure.err())
+	}
+}
+
+// alteringFS gives another byte when a backup is read the second time.
+type alteringFS struct {
+	vfs.FS
+	opened atomic.Int32
+}
+
+func (a *alteringFS) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	f, err := a.FS.Open(name, o...)
+	if err == nil && strings.Contains(name, "backup-") && a.opened.Add(1) == 2 {
+		f = &alteringFile{File: f}
+	}
+	return f, err
+}
+
+type alteringFile struct {
+	vfs.File
+	read int
+}
+
+func (a *alteringFile) Read(p []byte) (int, error) {
+	const at = 3000
+	n, err := a.File.Read(p)
+	if a.read <= at && at < a.read+n {
+		p[at-a.read] ^= 1
+	}
+	a.read += n
+	return n, err
+}
+
+// TestGarbageOfAPeerStopsNobody: its checksum fits, and it is no backup.
+func TestGarbageOfAPeerStopsNobody(t *testing.T) {
+	c := newCluster(t, 3, 0, nil)
+	leader := c.node(c.leader())
+	mustWrite(t, leader, grant(t, "anna"))
+	garbage := []byte("garbage")
+	steps := []store.RestoreCommand{
+		{Replace: true, Piece: garbage},
+		{Step: store.RestoreWhole, Offset: uint64(len(garbage)), Sum: sha256.Sum256(garbage)},
+		{Step: store.RestoreFinish},
+	}
+	for i := range steps {
+		steps[i].Epoch = 9
+		command := store.Command{Restore: &steps[i]}
+		answer, err := leader.Propose(t.Context(), store.EncodeCommand(command))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = decodeOutcome(answer, &command)
+		if last := i == len(steps)-1; errors.Is(err, consent.ErrBackup) != last {
+			t.Errorf("step %d: %v", i, err)
+		}
+	}
+	mustWrite(t, leader, grant(t, "anna"))
+	c.waitEqual()
+	for _, id := range c.ids {
+		if err := c.node(id).failure.err(); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+// TestUploadEndsWhereTheDiskIsFull, and not where the file does.
+func TestUploadEndsWhereTheDiskIsFull(t *testing.T) {
+	o := memoryOptions(t, vfs.NewMem())
+	n := openNode(t, o)
+	file := backedUp(t, o.PseudonymKeyFile, 10)
+	filling := io.MultiReader(bytes.NewReader(file[:100]), &fillingReader{n.space}, bytes.NewReader(file[100:]))
+	if _, err := n.Restore(t.Context(), false, filling); !errors.Is(err, consent.ErrStorageFull) {
+		t.Errorf("Restore = %v, want %v", err, consent.ErrStorageFull)
+	}
+}
+
+// fillingReader has nothing, and the disk is full when it is read.
+type fillingReader struct{ space *diskSpace }
+
+func (r *fillingReader) Read([]byte) (int, error) {
+	r.space.full.Store(true)
+	return 0, io.EOF
 }

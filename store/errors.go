@@ -16,7 +16,8 @@ var (
 	ErrLedger = errors.New("the ledger can't be read: restore this replica from the others, or from a backup")
 	// ErrFormat is returned, beside ErrLedger, when another version of consentd wrote the ledger or the snapshot.
 	ErrFormat = errors.New("another version of consentd wrote it: run that one")
-	// ErrSnapshot is returned by Restore for a stream that isn't a whole, unaltered snapshot. What was there before stays.
+	// ErrSnapshot is returned by Restore for a stream that isn't a whole, unaltered snapshot, and is, with consent.ErrBackup, the result of
+	// a restore that has brought one. What was there before stays.
 	ErrSnapshot = errors.New("the snapshot is damaged or cut short: take another one")
 	// ErrNotEmpty is the result of the first step of a restore that isn't to replace anything.
 	ErrNotEmpty = fmt.Errorf("%w: the cluster holds tenants already: say --replace to have the backup take their place", consent.ErrBackup)

@@ -37,28 +37,37 @@ type TenantContents struct {
 // Inspect reads a whole stream, and returns what it holds if this version can restore all of it: every checksum fits, and every record,
 // event, policy and name is read as it would be. ErrSnapshot says that the stream is to blame. It takes little memory, and no disk.
 func Inspect(r io.Reader) (c Contents, err error) {
-	// What records refer to is read as a start does, from a small ledger.
-	l, err := openLedger(vfs.NewMem(), "inspected", slog.New(slog.DiscardHandler), func(error) {})
+	i, err := newInspection()
 	if err != nil {
 		return c, err
 	}
-	defer l.release()
-	i := &inspection{references: l.db, tenants: map[uint32]struct{}{}}
-	if err := readSnapshot(r, i.take); err != nil {
+	defer i.close()
+	if err := readSnapshot(r, func(key, value []byte) error { return unreadable(i.take(key, value)) }); err != nil {
 		return c, err
 	}
-	if err := i.finish(); err != nil {
-		return c, fmt.Errorf("%w: %w", ErrSnapshot, err)
-	}
-	return i.found, nil
+	return i.found, unreadable(i.finish())
 }
 
+// inspection looks at the pairs of a stream. It has no other errors than those of the pairs.
 type inspection struct {
 	found      Contents
-	references *pebble.DB          // tenants, names, policies
+	small      *ledger             // in memory
+	references *pebble.DB          // its tenants, names, policies
 	tenants    map[uint32]struct{} // that records are of
 	words      []uint64
 }
+
+// newInspection returns one that has seen nothing. It has to be closed.
+func newInspection() (*inspection, error) {
+	// What records refer to is read as a start does.
+	l, err := openLedger(vfs.NewMem(), "inspected", slog.New(slog.DiscardHandler), func(error) {})
+	if err != nil {
+		return nil, err
+	}
+	return &inspection{small: l, references: l.db, tenants: map[uint32]struct{}{}}, nil
+}
+
+func (i *inspection) close() { i.small.release() }
 
 // take looks at a pair.
 func (i *inspection) take(key, value []byte) (err error) {
@@ -72,18 +81,29 @@ func (i *inspection) take(key, value []byte) (err error) {
 			i.tenants[consent.Record(i.words).Tenant()] = struct{}{}
 		}
 	case prefixRequest:
-		_, err = decodeOutcome(key, value)
+		if err = hasLength(key, 1+len(consent.RequestID{})); err == nil {
+			_, err = decodeOutcome(key, value)
+		}
 	case prefixDue:
 		_, _, err = splitDue(key)
 	case prefixPolicy:
 		i.found.Policies++
-		err = i.references.Set(key, value, pebble.NoSync)
+		if err = hasLength(key, len(policyKey(0, 0))); err == nil {
+			err = i.references.Set(key, value, pebble.NoSync)
+		}
 	case prefixName, prefixTenant, prefixMeta, prefixLearner:
 		err = i.references.Set(key, value, pebble.NoSync)
 	default:
 		err = fmt.Errorf("%w: the key %q", ErrFormat, key)
 	}
 	return err
+}
+
+func hasLength(key []byte, want int) error {
+	if len(key) != want {
+		return fmt.Errorf("%w: the key %x has %d bytes, not %d", ErrLedger, key, len(key), want)
+	}
+	return nil
 }
 
 // finish reads what the records refer to, and makes sure that it is all there.
@@ -95,6 +115,9 @@ func (i *inspection) finish() error {
 	m, err := decodeMeta(value)
 	if err != nil {
 		return err
+	}
+	if m.stamp >= consent.MaxTime || m.horizon > uint64(max(m.stamp, 0)+requestWindow)/second {
+		return fmt.Errorf("%w: nothing could follow its stamp %d and horizon %d", ErrLedger, m.stamp, m.horizon)
 	}
 	i.found.Index, i.found.Epoch, i.found.Stamp = m.applied, m.epoch, m.stamp
 	i.found.KeyCheck, i.found.Keyed = m.keyCheck, m.keyed
@@ -110,8 +133,8 @@ func (i *inspection) finish() error {
 		}
 		i.found.Tenants = append(i.found.Tenants, held)
 	}
-	for number := range i.tenants {
-		return fmt.Errorf("it has records of tenant %d, and no such tenant", number)
+	if len(i.tenants) > 0 {
+		return fmt.Errorf("it has records of tenant %d, and no such tenant", slices.Min(slices.Collect(maps.Keys(i.tenants))))
 	}
 	_, err = readLearners(i.references)
 	return err

@@ -15,6 +15,7 @@ import (
 type rebase struct {
 	index uint64
 	epoch uint64
+	check *inspection // looks at every pair before: what was brought is to blame for nothing that happens later
 
 	moment  []byte // subject and time of the newest event
 	ordinal uint32 // of the next event at that moment
@@ -24,6 +25,9 @@ type rebase struct {
 
 // set writes a pair to a batch as it is to be.
 func (r *rebase) set(batch *pebble.Batch, key, value []byte) error {
+	if err := r.check.take(key, value); err != nil {
+		return err
+	}
 	switch key[0] {
 	case prefixDue, prefixLearner: // made with the events; not part of a backup
 		return nil

@@ -74,7 +74,7 @@ func load(r io.Reader, db *pebble.DB, to *rebase) error {
 	batch := db.NewBatch()
 	err := readSnapshot(r, func(key, value []byte) (err error) {
 		if to != nil {
-			err = to.set(batch, key, value)
+			err = unreadable(to.set(batch, key, value)) // of the pair: a batch is in memory
 		} else {
 			err = batch.Set(key, value, nil)
 		}
@@ -83,6 +83,9 @@ func load(r io.Reader, db *pebble.DB, to *rebase) error {
 		}
 		return err
 	})
+	if err == nil && to != nil {
+		err = unreadable(to.check.finish())
+	}
 	if err == nil {
 		err = batch.Commit(pebble.NoSync)
 	}
@@ -90,16 +93,28 @@ func load(r io.Reader, db *pebble.DB, to *rebase) error {
 }
 
 // readSnapshot calls f for all pairs of a stream, and compares their number and the checksum of all. What is wrong with the stream is
-// ErrSnapshot. Key and value are valid only during the call.
+// ErrSnapshot; an error of f is returned as it is. Key and value are valid only during the call.
 func readSnapshot(r io.Reader, f func(key, value []byte) error) error {
-	err := readStream(newSnapshotReader(r), f)
-	if errors.Is(err, io.EOF) {
+	var failed error
+	err := readStream(newSnapshotReader(r), func(key, value []byte) error {
+		failed = f(key, value)
+		return failed
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrSnapshot, err)
+	return unreadable(err)
+}
+
+// unreadable says of an error that the stream is to blame, and nothing but its bytes: whoever reads them finds the same.
+func unreadable(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %w", ErrSnapshot, err)
 }
 
 func readStream(in *snapshotReader, f func(key, value []byte) error) error {

@@ -55,8 +55,11 @@ const restorePatience = 5_000
 //     leads back there, and the log, which no snapshot may cut meanwhile, brings the pieces again.
 //  2. So nothing changes meanwhile but terms and stamps, which the entry after it writes. Whatever else asks for a change is refused;
 //     a repeat of what was executed asks for none, and is answered.
-//  3. Whether a step succeeds depends on the state, the steps and the stamps. How the building went is no part of that: once the checksum
-//     of all pieces fits what their sender has verified, a replica that can't build the state can't go on.
+//  3. Whether a step succeeds depends on the state, the steps and the stamps. What is wrong with the bytes is found by reading them, as
+//     Inspect does, and refused by all replicas alike. A replica that can't build what was readable can't go on: others can.
+//
+// A version that reads streams which an earlier one calls unreadable has to bring them by steps that the earlier one can't decode, so that
+// it stops there, instead of refusing what others take.
 type restoring struct {
 	epoch  uint64
 	next   uint64 // the offset of the next piece
@@ -79,10 +82,19 @@ func (s *Store) beginRestore(epoch, index uint64) *restoring {
 	r := &restoring{epoch: epoch, sum: sha256.New(), pieces: pieces, number: s.place.number + 1, built: make(chan struct{})}
 	go func() {
 		defer close(r.built)
-		r.state, r.err = s.build(s.place.dirOf(r.number), from, &rebase{index: index, epoch: epoch})
+		r.state, r.err = s.buildRestored(s.place.dirOf(r.number), from, &rebase{index: index, epoch: epoch})
 		_ = from.CloseWithError(errGivenUp) // so that nobody waits to write; it never fails
 	}()
 	return r
+}
+
+// buildRestored is build for a stream that nobody but its sender has verified.
+func (s *Store) buildRestored(dir string, from io.Reader, to *rebase) (_ *state, err error) {
+	if to.check, err = newInspection(); err != nil {
+		return nil, err
+	}
+	defer to.check.close()
+	return s.build(dir, from, to)
 }
 
 // take adds a piece. What building makes of it is seen at the end.
@@ -206,6 +218,10 @@ func (e *entry) finishRestore(r *restoring) error {
 		return fmt.Errorf("%w: its end hasn't come", ErrRestoreEnded)
 	}
 	<-r.built
+	if errors.Is(r.err, ErrSnapshot) {
+		e.endRestore(r.epoch)
+		return fmt.Errorf("%w: %w", consent.ErrBackup, r.err)
+	}
 	if r.err != nil {
 		e.fail(fmt.Errorf("restoring what others can: %w", r.err))
 		return r.err

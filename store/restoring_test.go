@@ -1,16 +1,21 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/consentd/consentd/consent"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -403,14 +408,81 @@ func TestPowerLossWhileRestoringThroughTheLog(t *testing.T) {
 	}
 }
 
+// streamOf returns the stream of pairs.
+func streamOf(tb testing.TB, pairs ...[2]string) []byte {
+	tb.Helper()
+	var stream bytes.Buffer
+	sum := sha256.New()
+	out := &snapshotWriter{to: bufio.NewWriter(io.MultiWriter(&stream, sum))}
+	out.write([]byte(snapshotMagic))
+	for _, pair := range pairs {
+		out.writeBytes([]byte(pair[0]))
+		out.writeBytes([]byte(pair[1]))
+	}
+	out.writeBytes(nil)
+	out.write(binary.LittleEndian.AppendUint64(nil, uint64(len(pairs))))
+	if err := out.to.Flush(); err != nil || out.err != nil {
+		tb.Fatal(err, out.err)
+	}
+	return sum.Sum(stream.Bytes())
+}
+
+// TestUnreadableStreamIsRefused by all replicas in the same words, although its sender said that it had verified it; and they go on.
+func TestUnreadableStreamIsRefused(t *testing.T) {
+	_, whole := older(t)
+	altered := bytes.Clone(whole)
+	altered[len(altered)/2] ^= 1
+	late := meta{stamp: consent.MaxTime}
+	ahead := meta{horizon: 1 << 60}
+	for name, stream := range map[string][]byte{
+		"no stream":                 []byte("garbage"),
+		"another version's":         []byte(snapshotTitle + "9\n and on"),
+		"cut short":                 whole[:len(whole)/2],
+		"altered":                   altered,
+		"going on":                  append(bytes.Clone(whole), 0),
+		"keys out of order":         streamOf(t, [2]string{"z"}, [2]string{"a"}),
+		"an unknown key":            streamOf(t, [2]string{"\xff"}),
+		"an unreadable record":      streamOf(t, [2]string{string(recordKey(nil, nthKey(1))), "no record"}),
+		"a policy with a short key": streamOf(t, [2]string{string(policyKey(1, 1)[:6])}),
+		"a request with a short key": streamOf(t, [2]string{string([]byte{prefixRequest, 1}),
+			string(appendOutcome(nil, &outcome{}))}),
+		"a stamp that nothing can follow":   streamOf(t, [2]string{string([]byte{prefixMeta}), string(late.encode())}),
+		"a horizon that nothing can follow": streamOf(t, [2]string{string([]byte{prefixMeta}), string(ahead.encode())}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := running(t, Options{})
+			f.bring(stream, 2)
+			err := f.step(RestoreCommand{Step: RestoreFinish})
+			if !errors.Is(err, ErrSnapshot) || !errors.Is(err, consent.ErrBackup) {
+				t.Fatalf("%v, want %v", err, ErrSnapshot)
+			}
+			other := f.replay(f.index() - 1)
+			results, applying := other.Apply(f.index(), f.log[f.index()-1])
+			if applying != nil || results[0].Err.Error() != err.Error() {
+				t.Errorf("another replica said %v, %v, and this one %v", results, applying, err)
+			}
+			checkEffects(t, f.write(nthKey(2), granted(0, "newsletter/email")), consent.Applied)
+			if f.record(nthKey(1)) == nil || f.store.Restoring() {
+				t.Error("the old state is gone, or the restore isn't")
+			}
+		})
+	}
+}
+
 // TestUnbuildableStateStops: what others took and this replica can't is no refusal.
 func TestUnbuildableStateStops(t *testing.T) {
-	f := running(t, Options{})
-	junk := []byte("no stream, though its sender said that it is one")
-	f.bring(junk, 1)
+	_, stream := older(t)
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate && strings.Contains(op.Path, ledgerName(2)) {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	f := running(t, Options{FS: fs, Dir: "dir"})
+	f.bring(stream, 1)
 	finish := EncodeEntry(f.stamp+second, []Command{{Restore: &RestoreCommand{Epoch: newEpoch, Step: RestoreFinish}}})
-	if _, err := f.store.Apply(f.index()+1, finish); !errors.Is(err, ErrSnapshot) {
-		t.Errorf("Apply = %v, want %v", err, ErrSnapshot)
+	if _, err := f.store.Apply(f.index()+1, finish); !errors.Is(err, errorfs.ErrInjected) {
+		t.Errorf("Apply = %v, want %v", err, errorfs.ErrInjected)
 	}
 }
 
