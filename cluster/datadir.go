@@ -37,8 +37,9 @@ type dataDir struct {
 	lock   io.Closer
 	nodeID string
 
-	mu   sync.Mutex // held while the bond is written
-	bond bond
+	mu     sync.Mutex // held while the bond is written
+	bond   bond
+	failed error // the first write of a bond that failed
 }
 
 // openDataDir opens or makes a data directory. An empty nodeID takes the one recorded, or a random one for a new directory.
@@ -139,13 +140,16 @@ func (d *dataDir) becomeMember() error {
 	return d.change(bond{state: stateMember, clusterID: d.bond.clusterID})
 }
 
-// change makes a bond durable, and only then known.
+// change makes a bond durable, and only then known. After a failure, it returns that for ever: what is on the disk isn't known then, and
+// a sync that succeeds the second time proves nothing.
 func (d *dataDir) change(to bond) error {
-	if err := d.save(to); err != nil {
-		return err
+	if d.failed == nil {
+		d.failed = d.save(to)
 	}
-	d.bond = to
-	return nil
+	if d.failed == nil {
+		d.bond = to
+	}
+	return d.failed
 }
 
 func (d *dataDir) save(b bond) error {

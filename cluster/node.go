@@ -157,7 +157,7 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return err
 	}
-	n.logs.acknowledge = n.dir.becomeMember
+	n.logs.acknowledge = n.becomeMember
 	n.raft, err = raft.NewRaft(config, &fsm{store: n.store, report: n.failure.report}, n.logs, n.logs, n.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("starting Raft: %w", err)
@@ -184,20 +184,32 @@ func (n *Node) startRaft() error {
 // openTransport opens the way to the other replicas.
 func (n *Node) openTransport() (raft.Transport, error) {
 	wire := n.options.Wire
+	var others peerTransport
 	switch {
 	case n.options.tuning.transport != nil:
-		return n.options.tuning.transport(n.dir.nodeID), nil
+		others = n.options.tuning.transport(n.dir.nodeID)
 	case wire == nil:
 		_, transport := raft.NewInmemTransport(n.address())
 		n.onClose(transport.Close)
 		return transport, nil
+	default:
+		if err := wire.identify(n.dir.standing().clusterID, n.dir.nodeID); err != nil {
+			return nil, err
+		}
+		others = wire.transport(n.options.Logger)
 	}
-	if err := wire.identify(n.dir.standing().clusterID, n.dir.nodeID); err != nil {
-		return nil, err
-	}
-	transport := wire.transport(n.options.Logger)
+	transport := sortOutLateSnapshots(others, n.logs, n.snapshots)
 	n.onClose(transport.Close)
 	return transport, nil
+}
+
+// becomeMember records that this replica is about to acknowledge something. It isn't tried again in this process.
+func (n *Node) becomeMember() error {
+	err := n.dir.becomeMember()
+	if err != nil {
+		n.failure.report(err) // what the disk says after a restart isn't known
+	}
+	return err
 }
 
 // address returns where others reach this replica. One without a wire is reached by nobody, and has the address that its transport wants.

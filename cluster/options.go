@@ -69,8 +69,8 @@ type tuning struct {
 	place            time.Duration // how often a replica looks whether the cluster knows its address
 	commit           time.Duration // Raft's CommitTimeout
 
-	transport func(id string) raft.Transport // between the replicas of a test
-	members   []raft.Server                  // that each of them begins with
+	transport func(id string) peerTransport // between the replicas of a test
+	members   []raft.Server                 // that each of them begins with
 }
 
 // The limits of one entry of the log, and of what waits to get into one.

@@ -195,7 +195,7 @@ type testTransport struct {
 }
 
 // transport makes a replica's transport. It takes the place of the one that it had before it was restarted.
-func (t *testNet) transport(id string) raft.Transport {
+func (t *testNet) transport(id string) peerTransport {
 	made := &testTransport{net: t, id: id, consumer: make(chan raft.RPC), closed: make(chan struct{})}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -59,7 +59,7 @@ func newWiredCluster(tb testing.TB, voters int, set func(*Options)) *testCluster
 		set(o)
 		net := o.tuning.transport
 		o.tuning.members = members
-		o.tuning.transport = func(id string) raft.Transport {
+		o.tuning.transport = func(id string) peerTransport {
 			net(id) // which nobody uses
 			return wires[id].transport(slog.New(slog.DiscardHandler))
 		}
