@@ -463,7 +463,7 @@ func TestAnothersCertificateFoundsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dir.Close() //nolint:errcheck // a test's
+	defer dir.Close()
 	if state := dir.standing().state; state != stateNew {
 		t.Errorf("the directory is that of a %s replica, want a new one", state)
 	}

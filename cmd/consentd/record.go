@@ -166,8 +166,8 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 func effectInWords(event *consentv1.Event, effect consentv1.Effect) string {
 	switch {
 	case effect == consentv1.Effect_EFFECT_SUPERSEDED && event.GetKind() == consentv1.EventKind_EVENT_KIND_EVIDENCE_ADDED:
-		return "no grant that counts is the one that it is for: a \"no\" stands against that, a later grant says as much, it was left out beside " +
-			"others, or there is none of that time; 'consentd subject history' shows what there is"
+		return "no grant that counts is the one that it is for: a \"no\" stands against that, a later grant says as much, it was left out " +
+			"beside others, or there is none of that time; 'consentd subject history' shows what there is"
 	case effect == consentv1.Effect_EFFECT_SUPERSEDED:
 		return "something that counts more stands against it, as a later \"no\" or grant; 'consentd subject history' shows what"
 	case effect == consentv1.Effect_EFFECT_UNCHANGED && event.GetKind() == consentv1.EventKind_EVENT_KIND_CONFIRMED:
