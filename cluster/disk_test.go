@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,10 +126,32 @@ func TestHangingDisk(t *testing.T) {
 	<-wrote
 }
 
-// diskFails is set in the process that TestFailingDiskEndsTheProcess starts.
+// diskFails is set in the process that TestFailingDiskEndsTheProcess starts: to a directory, whose disk fails, and how.
 const diskFails = "CONSENTD_TEST_DISK_FAILS"
 
 func TestFailingDiskEndsTheProcess(t *testing.T) {
+	tests := []struct{ name, part, fault, says string }{
+		{"the log can't be synced", logDir, "broken", "the disk failed while writing, so this process ends"},
+		{"no space for the log", logDir, "full", "the disk is full, so this process ends"},
+		{"no space for the ledger", ledgerDir, "full", "the disk is full, so this process ends"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			said := endOfProcess(t, t.TempDir()+" "+tt.part+" "+tt.fault)
+			if strings.Count(said, tt.says) != 1 || strings.Contains(said, "goroutine") {
+				t.Errorf("the process said %q, want %q, once and without a stack", said, tt.says)
+			}
+			// What the log holds is acknowledged before it is in the ledger.
+			if tt.part == logDir && strings.Contains(said, "acknowledged <nil>") {
+				t.Error("a write was acknowledged after the disk had failed")
+			}
+		})
+	}
+}
+
+// endOfProcess returns what a process says whose disk fails, and expects it to end with 1.
+func endOfProcess(t *testing.T, failing string) string {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -137,35 +160,34 @@ func TestFailingDiskEndsTheProcess(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	process := exec.CommandContext(ctx, self)
-	process.Env = append(os.Environ(), diskFails+"="+t.TempDir())
+	process.Env = append(os.Environ(), diskFails+"="+failing)
 	process.Stderr = &stderr
 	var exit *exec.ExitError
 	if err := process.Run(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("the process ended with %v, want exit status 1", err)
 	}
-	if !strings.Contains(stderr.String(), "the disk failed while writing, so this process ends") {
-		t.Errorf("the process said %q", stderr.String())
-	}
-	if strings.Contains(stderr.String(), "acknowledged") {
-		t.Error("a write was acknowledged after the disk had failed")
-	}
+	return stderr.String()
 }
 
 // exitingTest runs a node whose disk fails, if this is that process.
 func exitingTest() bool {
-	dir := os.Getenv(diskFails)
-	if dir == "" {
+	failing := strings.Fields(os.Getenv(diskFails))
+	if len(failing) == 0 {
 		return false
+	}
+	kind, injected := errorfs.OpFileSyncData, errors.New("injected: sync failed")
+	if failing[2] == "full" {
+		kind, injected = errorfs.OpFileWrite, syscall.ENOSPC
 	}
 	var fail atomic.Bool
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if fail.Load() && op.Kind == errorfs.OpFileSyncData && strings.Contains(op.Path, logDir) {
-			return errors.New("injected: sync failed")
+		if fail.Load() && op.Kind == kind && strings.Contains(op.Path, "/"+failing[1]+"/") {
+			return injected
 		}
 		return nil
 	}))
 	n, err := Open(context.Background(), Options{
-		DataDir: "data", FS: fs, PseudonymKeyFile: dir + "/key", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), tuning: quick,
+		DataDir: "data", FS: fs, PseudonymKeyFile: failing[0] + "/key", Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), tuning: quick,
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -180,6 +202,8 @@ func exitingTest() bool {
 		{Subject: "anna", Event: consent.Event{Kind: consent.Withdrawn}},
 	}})
 	fmt.Fprintln(os.Stderr, "acknowledged", err)
+	_, err = n.store.Sync()
+	fmt.Fprintln(os.Stderr, "synced", err)
 	os.Exit(4)
 	return true
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -99,6 +100,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) { l.log.Error(fmt.Sprin
 
 // Fatalf implements pebble.Logger.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
+	format = strings.ReplaceAll(format, "%+v", "%v") // which would print the stack
 	l.log.Error("the disk failed while writing, so this process ends: " + fmt.Sprintf(format, args...))
 	os.Exit(1)
 }

@@ -134,13 +134,13 @@ func (n *Node) openDisk() (err error) {
 }
 
 func (n *Node) openDatabases() (err error) {
-	log := pebbleLogger{n.options.Logger.With("part", "log")}
-	if n.logs, err = openLogStore(n.dir.fs, n.dir.join(logDir), log, n.failure.report); err != nil {
+	log, fs := pebbleLogger{n.options.Logger.With("part", "log")}, endWhenFull(n.dir.fs, n.options.Logger)
+	if n.logs, err = openLogStore(fs, n.dir.join(logDir), log, n.failure.report); err != nil {
 		return err
 	}
 	n.onClose(n.logs.Close)
 	if n.store, err = store.Open(store.Options{
-		Dir: n.dir.join(ledgerDir), FS: n.dir.fs, Logger: n.options.Logger,
+		Dir: n.dir.join(ledgerDir), FS: fs, Logger: n.options.Logger,
 	}); err != nil {
 		return err
 	}

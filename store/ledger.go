@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -179,6 +180,7 @@ func (p pebbleLog) Errorf(format string, args ...any) {
 
 // Fatalf ends the process, as Pebble expects of it: a commit or its manifest couldn't be written, and what is on disk isn't known.
 func (p pebbleLog) Fatalf(format string, args ...any) {
+	format = strings.ReplaceAll(format, "%+v", "%v") // which would print the stack
 	err := fmt.Errorf("the ledger can't go on: "+format, args...)
 	p.failed(err)
 	os.Exit(1)

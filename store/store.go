@@ -39,7 +39,7 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	options  Options
 	place    *place
-	failed   chan error
+	failure  failure
 	closed   atomic.Bool
 	applied  progress
 	applying sync.Mutex // held by who changes the state
@@ -67,7 +67,7 @@ func (st *state) tenants() map[string]*consent.Tenant { return st.head.Load().Te
 // Open opens the ledger, or makes a new one, and fills the memory from it. ErrLedger means that it is damaged.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
-	s := &Store{options: o, failed: make(chan error, 1)}
+	s := &Store{options: o, failure: newFailure()}
 	var err error
 	if s.place, err = openPlace(o.FS, o.Dir); err != nil {
 		return nil, err
@@ -91,18 +91,16 @@ func (s *Store) install(st *state) {
 	}
 }
 
-// fail reports the first error after which the process must end.
+// fail reports the first error after which the process must end. Pebble tries again for ever, so that those after it aren't even logged.
 func (s *Store) fail(err error) {
-	s.options.Logger.Error("the store failed", "error", err)
-	select {
-	case s.failed <- err:
-	default:
+	if s.failure.report(err) {
+		s.options.Logger.Error("the store failed", "error", err)
 	}
 }
 
 // Failed returns a channel with the first error that the ledger met in the background, such as a failed flush or a damaged block. The
 // process has to end then: what is in memory may never become durable.
-func (s *Store) Failed() <-chan error { return s.failed }
+func (s *Store) Failed() <-chan error { return s.failure.told }
 
 // Head returns the newest published moment of the state. Records read after it are at least as new.
 func (s *Store) Head() *consent.Head { return s.state.Load().head.Load() }
@@ -211,10 +209,29 @@ func (s *Store) Close() error {
 	s.applied.end()
 	s.state.Load().endRestoring()
 	l := s.state.Load().ledger
-	// The next start reads sorted files faster than it replays Pebble's log.
-	flushed := l.db.Flush()
+	flushed := s.flush(l.db)
 	l.release()
 	<-l.gone
 	s.place.close()
 	return errors.Join(flushed, l.closed)
+}
+
+// flush spares the next start to replay Pebble's log, which takes longer than reading sorted files. It gives up when the store has failed:
+// Pebble never does.
+func (s *Store) flush(db *pebble.DB) error {
+	select {
+	case <-s.failure.happened:
+		return nil
+	default:
+	}
+	flushed, err := db.AsyncFlush()
+	if err != nil {
+		return fmt.Errorf("flushing the ledger: %w", err)
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-s.failure.happened:
+		return s.failure.first
+	}
 }

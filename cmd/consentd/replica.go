@@ -22,6 +22,8 @@ const (
 	reminderInterval = 5 * time.Second
 	// handOverTimeout is how long an end waits for another replica to lead. After that, the others elect one by themselves.
 	handOverTimeout = 5 * time.Second
+	// closeTimeout is how long an end waits for a node to close.
+	closeTimeout = 10 * time.Second
 )
 
 // nodeOptions say how the node runs.
@@ -171,4 +173,17 @@ func (r *replica) drain(services *server.Server) error {
 		return nil
 	}
 	return err
+}
+
+// within closes what may hang with its disk. An error after the time says so; the process may end then, since whatever was acknowledged
+// is on disk.
+func within(limit time.Duration, closing func() error) error {
+	closed := make(chan error, 1)
+	go func() { closed <- closing() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("closing takes more than %s, so this process ends without: look at the disk; nothing acknowledged is lost", limit)
+	}
 }

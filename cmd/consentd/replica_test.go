@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,5 +62,18 @@ func TestPolicyOnFullDisk(t *testing.T) {
 	r.policy = append(slices.Clone(policy), "\n# changed\n"...)
 	if err := apply(true); !errors.Is(err, consent.ErrStorageFull) {
 		t.Errorf("another policy: error %v, want %v", err, consent.ErrStorageFull)
+	}
+}
+
+func TestClosingIsBounded(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	err := within(time.Millisecond, func() error { <-hang; return nil })
+	if err == nil || !strings.Contains(err.Error(), "closing takes more than 1ms") {
+		t.Errorf("closing that hangs ended with %v", err)
+	}
+	failed := errors.New("failed")
+	if err := within(time.Minute, func() error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("closing that fails ended with %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (r *replica) open(ctx context.Context, services *server.Server) error {
 		return err // a node that failed may hang when it is closed
 	}
 	// In this order: others are answered as long as the node can; and once it is closed, the next process may be ready.
-	err = errors.Join(err, r.neighbours.stop(), removeReadyFile(r.config.readyFile), node.Close(), r.neighbours.close())
+	err = errors.Join(err, r.neighbours.stop(), removeReadyFile(r.config.readyFile), within(closeTimeout, node.Close), r.neighbours.close())
 	r.log.Info("stopped")
 	return err
 }
