@@ -403,16 +403,27 @@ func TestUploadEndsWhereTheDiskIsFull(t *testing.T) {
 	o := memoryOptions(t, vfs.NewMem())
 	n := openNode(t, o)
 	file := backedUp(t, o.PseudonymKeyFile, 10)
-	filling := io.MultiReader(bytes.NewReader(file[:100]), &fillingReader{n.space}, bytes.NewReader(file[100:]))
+	rest := bytes.NewReader(file[100:])
+	filling := io.MultiReader(bytes.NewReader(file[:100]), &fillingReader{space: n.space}, rest)
 	if _, err := n.Restore(t.Context(), false, filling); !errors.Is(err, consent.ErrStorageFull) {
 		t.Errorf("Restore = %v, want %v", err, consent.ErrStorageFull)
 	}
+	if rest.Len() != len(file)-100 {
+		t.Errorf("%d bytes were still read onto the full disk", len(file)-100-rest.Len())
+	}
 }
 
-// fillingReader has nothing, and the disk is full when it is read.
-type fillingReader struct{ space *diskSpace }
+// fillingReader has nothing, and the disk is full when it is first read.
+type fillingReader struct {
+	space *diskSpace
+	ended bool
+}
 
 func (r *fillingReader) Read([]byte) (int, error) {
+	if r.ended {
+		return 0, io.EOF
+	}
 	r.space.full.Store(true)
-	return 0, io.EOF
+	r.ended = true
+	return 0, nil
 }
