@@ -40,6 +40,8 @@ type Stats struct {
 	Commands    uint64 // in those entries
 	Forwarded   uint64 // commands sent to the leader, repeats among them, since the start
 	StorageFull bool   // writes are refused for want of space
+
+	CertificateExpires time.Time // when other replicas stop taking this one's certificate; zero without TLS
 }
 
 // Stats returns the node's figures.
@@ -51,6 +53,9 @@ func (n *Node) Stats() Stats {
 		Tenants: held.Tenants, Subjects: held.Subjects, RecordBytes: held.RecordBytes, LedgerBytes: held.DiskBytes,
 		Waiting: len(n.writes.queue), Entries: n.writes.entries.Load(), Commands: n.writes.commands.Load(),
 		Forwarded: n.forwarded.Load(), StorageFull: n.space.full.Load(),
+	}
+	if n.options.Wire != nil {
+		s.CertificateExpires = n.options.Wire.CertificateExpires()
 	}
 	n.addMembership(&s)
 	if newest := n.snapshots.latest(); newest != nil {

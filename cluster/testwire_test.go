@@ -54,11 +54,15 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-func newAuthority(tb testing.TB) *authority {
+// newAuthority makes a CA. Edits change its certificate before it is signed.
+func newAuthority(tb testing.TB, edits ...func(*x509.Certificate)) *authority {
 	tb.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "peers"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	for _, edit := range edits {
+		edit(template)
 	}
 	a := &authority{key: newKey(tb)}
 	a.certificate = sign(tb, template, template, a.key, a.key)

@@ -27,7 +27,8 @@ type WireOptions struct {
 	// Logger gets messages. None are written unless it is set.
 	Logger *slog.Logger
 
-	patience time.Duration // with a connection that begins; tests have less of it
+	patience time.Duration    // with a connection that begins; tests have less of it
+	now      func() time.Time // by which certificates are judged; tests have another
 }
 
 // TLSFiles name the PEM files of the peers' TLS.
@@ -69,8 +70,14 @@ type Wire struct {
 
 	mu         sync.Mutex
 	closed     bool
-	open       map[net.Conn]byte // every connection, with its kind, 0 before it is known
-	handshakes []net.Conn        // those that are about to begin, the oldest first
+	open       map[net.Conn]*opened // every connection
+	handshakes []net.Conn           // those that are about to begin, the oldest first
+}
+
+// opened is what is known of a connection.
+type opened struct {
+	kind  byte   // 0 before it is known
+	trust *trust // nil before TLS is agreed on, and without
 }
 
 // identity is whom the others know this replica as.
@@ -79,12 +86,15 @@ type identity struct{ clusterID, nodeID string }
 // OpenWire listens for other replicas. Their connections are refused until a node says who it is. Without TLS, an address that isn't a
 // loopback one is ErrPlaintext unless AllowPlaintext is set.
 func OpenWire(ctx context.Context, o WireOptions) (*Wire, error) {
-	w := &Wire{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("part", "wire"), open: map[net.Conn]byte{}}
+	w := &Wire{options: o, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("part", "wire"), open: map[net.Conn]*opened{}}
 	setDefault(&w.options.patience, handshakeTimeout)
+	if w.options.now == nil {
+		w.options.now = time.Now
+	}
 	w.warnings = newWarnings(w.log)
 	var err error
 	if o.TLS != nil {
-		if w.keys, err = openKeyring(*o.TLS, w.log, time.Now); err != nil {
+		if w.keys, err = openKeyring(*o.TLS, w.log, w.options.now); err != nil {
 			return nil, err
 		}
 	}
@@ -98,6 +108,9 @@ func OpenWire(ctx context.Context, o WireOptions) (*Wire, error) {
 	w.life, w.end = context.WithCancel(context.Background())
 	w.raft, w.peers = newDoorway(w), newDoorway(w)
 	w.working.Go(w.accept)
+	if w.keys != nil {
+		w.working.Go(w.reviewTrust)
+	}
 	return w, nil
 }
 
@@ -159,7 +172,7 @@ func (w *Wire) Close() error {
 	}
 	w.end()
 	err := w.listener.Close()
-	w.closeAll(func(byte) bool { return true })
+	w.closeAll(func(*opened) bool { return true })
 	w.working.Wait()
 	return err
 }
@@ -172,7 +185,11 @@ func (w *Wire) track(conn net.Conn, kind byte) bool {
 		discard(conn.Close())
 		return false
 	}
-	w.open[conn] = kind
+	if known := w.open[conn]; known != nil {
+		known.kind = kind
+	} else {
+		w.open[conn] = &opened{kind: kind}
+	}
 	return true
 }
 
@@ -187,12 +204,12 @@ func (w *Wire) drop(conn net.Conn) error {
 // discard takes the error of ending a connection that is of no use any more.
 func discard(error) {}
 
-// closeAll ends the connections of some kinds.
-func (w *Wire) closeAll(of func(kind byte) bool) {
+// closeAll ends some of the connections.
+func (w *Wire) closeAll(which func(*opened) bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for conn, kind := range w.open {
-		if of(kind) {
+	for conn, o := range w.open {
+		if which(o) {
 			discard(conn.Close())
 			delete(w.open, conn)
 		}

@@ -13,7 +13,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,18 +209,13 @@ func TestWireReadsCertificatesAgain(t *testing.T) {
 	a, b := openWireAs(t, "a", WireOptions{TLS: filesOfA, Logger: book.logger()}), openWireAs(t, "b", WireOptions{TLS: filesOfB})
 	echo(t, b.PeerListener())
 	t.Cleanup(func() { b.Close() })
-	var passed atomic.Int64
-	for _, w := range []*Wire{a, b} {
-		w.keys.mu.Lock()
-		w.keys.now = func() time.Time { return time.Now().Add(time.Duration(passed.Load())) }
-		w.keys.mu.Unlock()
-	}
 	talk(t, "hello", "b", b.Address(), a.DialPeer)
 
 	successor := newAuthority(t)
 	successor.issueInto(t, filesOfA, "a")
 	successor.issueInto(t, filesOfB, "b")
-	passed.Add(int64(reloadEvery))
+	a.review()
+	b.review()
 	talk(t, "hello again", "b", b.Address(), a.DialPeer)
 	if _, err := a.keys.credentials().certificate.Leaf.Verify(x509.VerifyOptions{Roots: poolOf(successor)}); err != nil {
 		t.Errorf("the new certificate isn't in use: %v", err)
@@ -230,7 +224,7 @@ func TestWireReadsCertificatesAgain(t *testing.T) {
 	if err := os.WriteFile(filesOfA.Key, []byte("half of a key"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	passed.Add(int64(reloadEvery))
+	a.review()
 	talk(t, "still there", "b", b.Address(), a.DialPeer)
 	book.waitWarning(t, "can't be used")
 }

@@ -199,7 +199,7 @@ func (s streamLayer) Dial(target raft.ServerAddress, timeout time.Duration) (net
 // Close ends Raft's connections. Raft's transport closes neither those that it pools nor those that it has accepted.
 func (s streamLayer) Close() error {
 	err := s.doorway.Close()
-	s.wire.closeAll(func(kind byte) bool { return kind == kindRaft })
+	s.wire.closeAll(func(o *opened) bool { return o.kind == kindRaft })
 	return err
 }
 

@@ -26,17 +26,16 @@ var (
 	errAnswersWithoutTLS = errors.New("it doesn't answer in TLS: give certificates to both, and check the address")
 )
 
-// reloadEvery is how often the files are looked at, at most. They are only when a connection begins.
-const reloadEvery = 5 * time.Second
-
 // credentials are what a replica proves its name with, and checks those of others against.
 type credentials struct {
 	certificate tls.Certificate
+	chain       []*x509.Certificate // the certificate, and those between it and the CA
 	authorities *x509.CertPool
+	now         func() time.Time
 }
 
 // loadCredentials reads the files.
-func loadCredentials(files TLSFiles) (*credentials, error) {
+func loadCredentials(files TLSFiles, now func() time.Time) (*credentials, error) {
 	for option, file := range map[string]string{"certificate": files.Cert, "key": files.Key, "CA": files.CA} {
 		if file == "" {
 			return nil, fmt.Errorf("the peers' TLS has no %s: name a file for certificate, key and CA", option)
@@ -54,7 +53,15 @@ func loadCredentials(files TLSFiles) (*credentials, error) {
 	if !authorities.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("the peers' CA %s holds no certificate: it has to be PEM", files.CA)
 	}
-	return &credentials{certificate: certificate, authorities: authorities}, nil
+	c := &credentials{certificate: certificate, authorities: authorities, now: now}
+	for _, der := range certificate.Certificate {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("reading the peers' certificate %s: %w", files.Cert, err)
+		}
+		c.chain = append(c.chain, one)
+	}
+	return c, nil
 }
 
 // config returns the TLS of one side. Whom the other side's certificate names is checked apart, as soon as it is known who it says it is.
@@ -70,37 +77,58 @@ func (c *credentials) config(use x509.ExtKeyUsage) *tls.Config {
 	}
 }
 
-// verify returns nil if certificates lead to the peers' CA.
+// verify returns nil if certificates lead to the peers' CA now.
 func (c *credentials) verify(chain []*x509.Certificate, use x509.ExtKeyUsage) error {
 	if len(chain) == 0 {
 		return errors.New("it has no certificate")
 	}
+	_, err := c.ways(chain, use)
+	return err
+}
+
+// ways returns how a certificate leads to the peers' CA.
+func (c *credentials) ways(chain []*x509.Certificate, use x509.ExtKeyUsage) ([][]*x509.Certificate, error) {
 	between := x509.NewCertPool()
 	for _, certificate := range chain[1:] {
 		between.AddCert(certificate)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: c.authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use}})
-	return err
+	return chain[0].Verify(x509.VerifyOptions{
+		Roots: c.authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use}, CurrentTime: c.now(),
+	})
+}
+
+// waysToCA returns how the own certificate leads to the peers' CA: not at all if it has expired.
+func (c *credentials) waysToCA() [][]*x509.Certificate {
+	ways, err := c.ways(c.chain, x509.ExtKeyUsageServerAuth)
+	if err != nil {
+		return nil
+	}
+	return ways
 }
 
 // keyring holds the credentials, and reads them again when the files change.
 type keyring struct {
-	files TLSFiles
-	log   *slog.Logger
-	now   func() time.Time
+	files     TLSFiles
+	log       *slog.Logger
+	now       func() time.Time
+	reminders *rarely
+	laments   *rarely
+	faults    *rarely
 
 	mu      sync.Mutex
 	current *credentials
 	nodeID  string // whose certificate it has to be, once that is known
 	stamp   string // of the files when they were read last
-	looked  time.Time
 }
 
 // openKeyring reads the files for the first time.
 func openKeyring(files TLSFiles, log *slog.Logger, now func() time.Time) (*keyring, error) {
-	k := &keyring{files: files, log: log, now: now, stamp: stampOf(files), looked: now()}
+	k := &keyring{
+		files: files, log: log, now: now, stamp: stampOf(files),
+		reminders: newRarely(remindEvery, now), laments: newRarely(lamentEvery, now), faults: newRarely(warnEvery, now),
+	}
 	var err error
-	k.current, err = loadCredentials(files)
+	k.current, err = loadCredentials(files, now)
 	return k, err
 }
 
@@ -108,29 +136,29 @@ func openKeyring(files TLSFiles, log *slog.Logger, now func() time.Time) (*keyri
 func (k *keyring) credentials() *credentials {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now := k.now(); now.Sub(k.looked) >= reloadEvery {
-		k.looked = now
-		k.reload()
-	}
 	return k.current
 }
 
 // reload reads the files if they have changed. Until they fit together, as while they are being exchanged, the old ones stay in use.
 func (k *keyring) reload() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	stamp := stampOf(k.files)
 	if stamp == k.stamp {
 		return
 	}
-	fresh, err := loadCredentials(k.files)
+	fresh, err := loadCredentials(k.files, k.now)
 	if err == nil && k.nodeID != "" {
 		err = fresh.fit(k.nodeID)
 	}
 	if err != nil {
-		k.log.Warn("the peers' changed certificate can't be used, so the one before it stays in use", "error", err)
+		if k.faults.due(err.Error()) {
+			k.log.Warn("the peers' changed certificate can't be used, so the one before it stays in use", "error", err)
+		}
 		return
 	}
 	k.current, k.stamp = fresh, stamp
-	k.log.Info("the peers' certificate was read again", "expires", fresh.certificate.Leaf.NotAfter)
+	k.log.Info("the peers' certificate was read again", "expires", fresh.expires())
 }
 
 // belongTo says whose certificate it has to be, and returns an error if it isn't.
@@ -146,16 +174,8 @@ func (k *keyring) belongTo(nodeID string) error {
 
 // fit returns nil if the others would take the certificate for a node's, whoever calls.
 func (c *credentials) fit(nodeID string) error {
-	leaf := c.certificate.Leaf
-	chain := []*x509.Certificate{leaf}
-	for _, der := range c.certificate.Certificate[1:] {
-		between, err := x509.ParseCertificate(der)
-		if err != nil {
-			return err
-		}
-		chain = append(chain, between)
-	}
-	return errors.Join(checkName(leaf, nodeID), c.verify(chain, x509.ExtKeyUsageServerAuth), c.verify(chain, x509.ExtKeyUsageClientAuth))
+	return errors.Join(checkName(c.chain[0], nodeID), c.verify(c.chain, x509.ExtKeyUsageServerAuth),
+		c.verify(c.chain, x509.ExtKeyUsageClientAuth))
 }
 
 // stampOf tells one state of the files from another.
@@ -190,7 +210,8 @@ func (w *Wire) secureAsCalled(raw net.Conn) (net.Conn, error) {
 	if w.keys == nil {
 		return raw, nil
 	}
-	conn := tls.Server(raw, w.keys.credentials().config(x509.ExtKeyUsageClientAuth))
+	own := w.keys.credentials()
+	conn := tls.Server(raw, own.config(x509.ExtKeyUsageClientAuth))
 	err := conn.HandshakeContext(w.life)
 	var header tls.RecordHeaderError
 	switch {
@@ -199,6 +220,9 @@ func (w *Wire) secureAsCalled(raw net.Conn) (net.Conn, error) {
 	case err != nil:
 		return raw, fmt.Errorf("TLS: %w", err)
 	}
+	w.entrust(raw, &trust{
+		own: own.chain, ownUse: x509.ExtKeyUsageServerAuth, other: conn.ConnectionState().PeerCertificates, otherUse: x509.ExtKeyUsageClientAuth,
+	})
 	return conn, nil
 }
 
@@ -207,7 +231,8 @@ func (w *Wire) secureAsCaller(ctx context.Context, raw net.Conn, nodeID string) 
 	if w.keys == nil {
 		return raw, nil
 	}
-	conn := tls.Client(raw, w.keys.credentials().config(x509.ExtKeyUsageServerAuth))
+	own := w.keys.credentials()
+	conn := tls.Client(raw, own.config(x509.ExtKeyUsageServerAuth))
 	err := conn.HandshakeContext(ctx)
 	var header tls.RecordHeaderError
 	switch {
@@ -216,6 +241,9 @@ func (w *Wire) secureAsCaller(ctx context.Context, raw net.Conn, nodeID string) 
 	case err != nil:
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
+	w.entrust(raw, &trust{
+		own: own.chain, ownUse: x509.ExtKeyUsageClientAuth, other: conn.ConnectionState().PeerCertificates, otherUse: x509.ExtKeyUsageServerAuth,
+	})
 	return conn, checkPeer(conn, nodeID)
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"math"
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/consentd/consentd/cluster"
@@ -10,7 +13,7 @@ import (
 type nodeMetric struct {
 	name, help string
 	kind       prometheus.ValueType
-	value      func(cluster.Stats) float64
+	value      func(cluster.Stats) float64 // NaN: left out
 }
 
 // nodeMetrics are all of them.
@@ -49,6 +52,8 @@ func nodeMetrics() []nodeMetric {
 			func(s cluster.Stats) float64 { return float64(s.Entries) }},
 		{"commands_proposed_total", "Commands in the entries proposed since the start.", counter,
 			func(s cluster.Stats) float64 { return float64(s.Commands) }},
+		{"peer_certificate_expiry_timestamp_seconds", "When other replicas stop taking this one's certificate. Left out without TLS.", gauge,
+			func(s cluster.Stats) float64 { return timestamp(s.CertificateExpires) }},
 	}
 }
 
@@ -78,7 +83,9 @@ func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
 func (c *nodeCollector) Collect(metrics chan<- prometheus.Metric) {
 	stats := c.node.Stats()
 	for i, m := range c.metrics {
-		metrics <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.value(stats))
+		if value := m.value(stats); !math.IsNaN(value) {
+			metrics <- prometheus.MustNewConstMetric(c.descs[i], m.kind, value)
+		}
 	}
 }
 
@@ -87,4 +94,12 @@ func number(yes bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// timestamp returns the seconds since 1970, and NaN for the zero time.
+func timestamp(t time.Time) float64 {
+	if t.IsZero() {
+		return math.NaN()
+	}
+	return float64(t.UnixMilli()) / 1000
 }
