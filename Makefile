@@ -30,7 +30,7 @@ BUF := .tools/buf
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## Build bin/consentd
@@ -55,10 +55,21 @@ race: ## Stress: all tests RACECOUNT times (10), shuffled, on 1, 2 and 4 process
 	$(GO) test -race -count=$(RACECOUNT) -shuffle=on -cpu=1,2,4 -timeout=4h ./...
 
 # What fails prints the seed to repeat it with, as in: make chaos CHAOSSEED=1795551829466 CHAOSRUNS=1
+CHAOS = CHAOSRUNS='$(CHAOSRUNS)' CHAOSSEED='$(CHAOSSEED)' CHAOSFAULTS='$(CHAOSFAULTS)' CHAOSOUT='$(if $(CHAOSOUT),$(abspath $(CHAOSOUT)))'
+
 .PHONY: chaos
-chaos: ## Break clusters CHAOSRUNS times (30) as processes and in one process, and find every deliberate bug; CHAOSSEED repeats
-	CHAOSRUNS=$(CHAOSRUNS) CHAOSSEED=$(CHAOSSEED) $(GO) test -count=1 -timeout=2h -v ./cluster/chaos
-	CHAOSRUNS=$(CHAOSRUNS) CHAOSSEED=$(CHAOSSEED) $(GO) test $(RACE) -count=1 -timeout=2h -v -run='^TestChaos' ./cluster
+chaos: chaos-processes chaos-inprocess chaos-bugs ## Break clusters CHAOSRUNS times (30) each way, and find every deliberate bug; CHAOSOUT=FILE gets a report
+
+.PHONY: chaos-processes
+chaos-processes: ## Break clusters of processes CHAOSRUNS times (30), and damage their disks; CHAOSSEED repeats, CHAOSFAULTS chooses
+	$(CHAOS) $(GO) test -count=1 -timeout=2h -v ./cluster/chaos
+
+.PHONY: chaos-inprocess
+chaos-inprocess: ## Break clusters in one process CHAOSRUNS times (30), with the race detector; CHAOSSEED repeats
+	$(CHAOS) $(GO) test $(RACE) -count=1 -timeout=2h -v -run='^TestChaos' ./cluster
+
+.PHONY: chaos-bugs
+chaos-bugs: ## Show that the judges of the chaos runs find every deliberate bug
 	$(GO) test -tags=consentd_bugs -count=1 -timeout=1h -v -run='^TestBugsAreCaught$$' ./cluster
 
 .PHONY: fuzz

@@ -20,16 +20,15 @@ import (
 // CHAOSRUNS says how many, and CHAOSSEED where the seeds start: a run that failed is repeated by its seed and CHAOSRUNS=1. CHAOSLOG=1 shows
 // what the replicas log.
 func TestChaosInProcess(t *testing.T) {
-	var totals chaos.Totals
+	report := chaos.NewReport(t, "in one process")
 	for seed := range chaos.Seeds(t, chaos.Runs(t, 3)) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			plan := chaos.NewPlan(seed, faultNames(), 3, 2500*time.Millisecond)
-			t.Logf("repeat with CHAOSSEED=%d CHAOSRUNS=1: %s", seed, plan)
+			run := report.Begin(t, seed, plan)
 			r := newChaosRun(t, seed)
-			totals.Add(plan, r.run(plan))
+			run.Ops, run.Refused, run.Judged = r.run(plan), r.load.Recorder.Refused(), true
 		})
 	}
-	t.Log(&totals)
 }
 
 // chaosRun is a cluster with a load on it.

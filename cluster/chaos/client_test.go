@@ -80,8 +80,11 @@ func (r *replica) Check(ctx context.Context, q Question) (Reply, error) {
 		Subject: q.Subject, Permissions: []string{"newsletter/email"}, Consistency: c,
 	})
 	if err != nil {
-		if reason := reasonOf(err); !broken(err) && reason != "OVERLOADED" {
+		reason := reasonOf(err)
+		if !broken(err) && reason != "OVERLOADED" && (reason != "EPOCH_CHANGED" || !r.odd.restored.Load()) {
 			r.odd.add(fmt.Errorf("%s answered a check with %w", r.id, err))
+		} else if reason == "STALE" {
+			err = fmt.Errorf("%w: %w", consent.ErrStale, err)
 		}
 		return Reply{}, err
 	}

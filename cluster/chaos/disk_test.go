@@ -88,7 +88,7 @@ func (r *run) writeSome(calls int) {
 	for i := range calls {
 		c := r.load.caller(i, 'd')
 		c.name += time.Now().Format("150405.000000000")
-		c.names, c.calm = slices.Sorted(maps.Keys(c.Replicas)), r.t.Context()
+		r.load.prepare(r.t.Context())
 		c.write(r.t.Context())
 	}
 }

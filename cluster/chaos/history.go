@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -82,16 +83,22 @@ type History struct {
 	Ops   []Op
 	// Recorded is what each replica had recorded at the end: by replica, then by subject, oldest first.
 	Recorded map[string]map[string][]Event
+	// Restore is that of a backup, if there was one meanwhile.
+	Restore *Restore
 }
 
 // Recorder writes a history. Several goroutines may use it.
 type Recorder struct {
 	began time.Time
 
-	mu   sync.Mutex
-	ops  []Op
-	seen consent.Revision // the newest
+	mu      sync.Mutex
+	ops     []Op
+	seen    consent.Revision // the newest
+	refused Refusals
 }
+
+// Refusals counts checks that weren't answered. They promise nothing, so no judge looks at them.
+type Refusals struct{ Stale, Other int }
 
 // NewRecorder returns a recorder whose history begins now.
 func NewRecorder() *Recorder { return &Recorder{began: time.Now()} }
@@ -107,6 +114,24 @@ func (r *Recorder) Add(o Op) {
 	if o.Revision.Index > r.seen.Index {
 		r.seen = o.Revision
 	}
+}
+
+// Refuse counts a check that ended with an error.
+func (r *Recorder) Refuse(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, consent.ErrStale) {
+		r.refused.Stale++
+	} else {
+		r.refused.Other++
+	}
+}
+
+// Refused returns how many checks weren't answered so far.
+func (r *Recorder) Refused() Refusals {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused
 }
 
 // Newest returns the newest revision of all replies.

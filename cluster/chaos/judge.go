@@ -10,7 +10,11 @@ const maxFaults = 10
 
 // Judge returns what a history shows that a cluster must never do, and nil if there is nothing.
 func Judge(h *History) error {
-	return errors.Join(JudgeWrites(h), JudgeStale(h), JudgeRevisions(h), JudgeLinear(h))
+	err := errors.Join(JudgeWrites(h), JudgeRevisions(h), JudgeRestore(h))
+	for _, era := range h.eras() {
+		err = errors.Join(err, JudgeStale(era), JudgeLinear(era))
+	}
+	return err
 }
 
 // verdict collects the faults that a judge finds.

@@ -43,6 +43,8 @@ func (v *verdict) judgeRecorded(h *History, replica string) {
 		switch {
 		case len(found) > 1:
 			v.fault("%s was executed %d times, says %s", o, len(found), replica)
+		case o.Outcome == Done && h.Restore.before(o):
+			v.judgeReplaced(h, o, found, replica)
 		case o.Outcome == Done && len(found) == 0:
 			v.fault("%s was acknowledged, and is lost on %s", o, replica)
 		case o.Outcome == NotDone && len(found) > 0:
@@ -53,5 +55,19 @@ func (v *verdict) judgeRecorded(h *History, replica string) {
 	}
 	if total != expected {
 		v.fault("%s has recorded %d events, and %d of them were written", replica, total, expected)
+	}
+}
+
+// judgeReplaced judges a write that was acknowledged before a restore: it has to be there if the backup was begun later, and mustn't be from
+// the backup if that was whole before. A copy of it that came late may have been written once more, where the backup doesn't know it.
+func (v *verdict) judgeReplaced(h *History, o *Op, found []Event, replica string) {
+	brought := len(found) > 0 && found[0].Revision.Index == h.brought()
+	switch {
+	case !brought && o.Return < h.Restore.Began:
+		v.fault("%s was acknowledged before the backup was begun, at %.6fs, and isn't in it, says %s", o, h.Restore.Began.Seconds(), replica)
+	case brought && o.Call > h.Restore.Ended:
+		v.fault("%s was written after the backup was whole, at %.6fs, and is in it, says %s", o, h.Restore.Ended.Seconds(), replica)
+	case brought && found[0].Stamp != o.Stamp:
+		v.fault("%s has another stamp on %s: %s", o, replica, found[0].Stamp)
 	}
 }

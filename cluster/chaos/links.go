@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,16 +17,18 @@ type Condition struct {
 
 // Links are those between the replicas of a cluster: one from each to each, for all that it sends there, on whichever connection.
 type Links struct {
-	mu    sync.Mutex
-	links map[[2]string]*link
-	pipes map[*pipe]struct{}
+	mu       sync.Mutex
+	links    map[[2]string]*link
+	pipes    map[*pipe]struct{}
+	troubled atomic.Int64
 }
 
 // link is one direction between two replicas.
 type link struct {
-	mu      sync.Mutex
-	is      Condition
-	changed chan struct{} // closed with the next change
+	mu       sync.Mutex
+	is       Condition
+	changed  chan struct{} // closed with the next change
+	troubled *atomic.Int64
 }
 
 // NewLinks returns links that are well.
@@ -38,7 +41,7 @@ func (l *Links) link(from, to string) *link {
 	defer l.mu.Unlock()
 	key := [2]string{from, to}
 	if l.links[key] == nil {
-		l.links[key] = &link{changed: make(chan struct{})}
+		l.links[key] = &link{changed: make(chan struct{}), troubled: &l.troubled}
 	}
 	return l.links[key]
 }
@@ -54,6 +57,9 @@ func (l *Links) Heal() {
 		link.set(Condition{})
 	}
 }
+
+// Troubled returns how often something was sent over a link that wasn't well.
+func (l *Links) Troubled() int64 { return l.troubled.Load() }
 
 // Break closes the connections between two replicas, whoever made them.
 func (l *Links) Break(a, b string) {
@@ -127,7 +133,11 @@ func (l *link) carry(ctx context.Context, to io.Writer, from io.Reader) {
 
 // pass waits until a chunk may arrive.
 func (l *link) pass(ctx context.Context, c chunk) error {
-	if is, _ := l.now(); is.Rate > 0 {
+	is, _ := l.now()
+	if is != (Condition{}) {
+		l.troubled.Add(1)
+	}
+	if is.Rate > 0 {
 		c.due = later(c.due, time.Now().Add(time.Duration(len(c.bytes))*time.Second/time.Duration(is.Rate)))
 	}
 	if wait := time.Until(c.due); wait > 0 {

@@ -58,6 +58,7 @@ type Load struct {
 	Seed      uint64
 	Recorder  *Recorder
 
+	mu    sync.Mutex // guards Replicas and names while it runs
 	names []string
 	// Faults are over once it is done; then what is unknown of writes is found out.
 	calm context.Context
@@ -68,7 +69,7 @@ const giveUpOne = 5
 
 // Run calls until the context ends, and then repeats writes of unknown outcome until calm ends. It returns when all callers are done.
 func (l *Load) Run(ctx, calm context.Context) {
-	l.names, l.calm = slices.Sorted(maps.Keys(l.Replicas)), calm
+	l.prepare(calm)
 	var callers sync.WaitGroup
 	for i := range l.Writers {
 		c := l.caller(i, 'w')
@@ -79,6 +80,18 @@ func (l *Load) Run(ctx, calm context.Context) {
 		callers.Go(func() { c.repeat(ctx, c.check) })
 	}
 	callers.Wait()
+}
+
+func (l *Load) prepare(calm context.Context) {
+	l.names, l.calm = slices.Sorted(maps.Keys(l.Replicas)), calm
+}
+
+// Add has the callers call one more replica.
+func (l *Load) Add(name string, r Replica) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.Replicas[name] = r
+	l.names = append(l.names, name)
 }
 
 // caller is one of those that call, with dice of its own.
@@ -108,7 +121,12 @@ func (c *caller) repeat(ctx context.Context, call func(context.Context)) {
 	}
 }
 
-func (c *caller) anyReplica() string { return c.names[c.dice.IntN(len(c.names))] }
+func (c *caller) anyReplica() (name string, r Replica) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name = c.names[c.dice.IntN(len(c.names))]
+	return name, c.Replicas[name]
+}
 
 func (c *caller) anySubject() string { return c.Subjects[c.dice.IntN(len(c.Subjects))] }
 
@@ -125,10 +143,11 @@ func (c *caller) write(context.Context) {
 	}
 	o := Op{Kind: w.Kind, Subject: w.Subject, Reference: w.Reference, Call: c.Recorder.Now(), Outcome: NotDone}
 	for {
-		o.Replica = c.anyReplica()
+		var replica Replica
+		o.Replica, replica = c.anyReplica()
 		// A write goes on when the faults are over, for it may be done already.
 		ctx, cancel := context.WithTimeout(context.Background(), c.WriteWait)
-		reply, err := c.Replicas[o.Replica].Write(ctx, w)
+		reply, err := replica.Write(ctx, w)
 		cancel()
 		o.Return = c.Recorder.Now()
 		switch {
@@ -173,16 +192,17 @@ func (c *caller) check(context.Context) {
 }
 
 func (c *caller) ask(q Question) {
-	replica := c.anyReplica()
+	name, replica := c.anyReplica()
 	ctx, cancel := context.WithTimeout(context.Background(), c.CheckWait)
 	defer cancel()
 	call := c.Recorder.Now()
-	reply, err := c.Replicas[replica].Check(ctx, q)
+	reply, err := replica.Check(ctx, q)
 	if err != nil {
+		c.Recorder.Refuse(err)
 		return // no answer promises nothing
 	}
 	c.Recorder.Add(Op{
-		Kind: Check, Replica: replica, Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
+		Kind: Check, Replica: name, Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
 		Allowed: reply.Allowed, Age: reply.Age, Revision: reply.Revision,
 	})
 }

@@ -20,22 +20,25 @@ import (
 // TestProcesses breaks clusters of real processes, whose links go through proxies, while callers write and check on all of them. The judges
 // look at what callers saw, and at what is on the disks afterwards.
 //
-// CHAOSRUNS says how many, and CHAOSSEED where the seeds start: a run that failed is repeated by its seed and CHAOSRUNS=1.
+// CHAOSRUNS says how many, and CHAOSSEED where the seeds start: a run that failed is repeated by its seed and CHAOSRUNS=1. CHAOSFAULTS names
+// the faults, separated by commas; otherwise there are all.
 func TestProcesses(t *testing.T) {
-	var totals Totals
+	report := NewReport(t, "processes")
+	if _, err := binary(); err != nil { // which takes longer than a run
+		t.Fatal(err)
+	}
 	for seed := range Seeds(t, Runs(t, 1)) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			plan := NewPlan(seed, slices.Sorted(maps.Keys(nemeses)), 3, 4*time.Second)
-			t.Logf("repeat with CHAOSSEED=%d CHAOSRUNS=1: %s", seed, plan)
+			plan := stretch(NewPlan(seed, Faults(t, nemeses), 3, 4*time.Second))
+			told := report.Begin(t, seed, plan)
 			r := newRun(t, seed)
-			ops := r.carryOut(plan)
-			if err := r.judge(ops); err != nil {
+			told.Ops = r.carryOut(plan)
+			if err := r.judge(told.Ops); err != nil {
 				t.Error(err)
 			}
-			totals.Add(plan, ops)
+			told.Refused, told.Took, told.Judged = r.load.Recorder.Refused(), r.took, true
 		})
 	}
-	t.Log(&totals)
 }
 
 // run is a cluster of processes with a load on it.
@@ -43,10 +46,22 @@ type run struct {
 	*processes
 	load     *Load
 	subjects []string
-	demoted  []string
-	added    int        // members beyond the first ones
-	joining  []*replica // that aren't known to have joined
-	refused  int        // changes of the cluster
+	step     string         // the fault that begins or ends
+	took     map[string]int // how often each has done something
+
+	demoted []string
+	added   int // members beyond the first ones
+	joining []joining
+	removed *replica // which may not be known yet to be
+	removal string   // the fault that has removed it
+	behind  []*replica
+
+	copies      int
+	backups     []*copied
+	restored    *Restore // nil if none was asked for
+	brings      *copied  // what it brings back
+	restoring   chan struct{}
+	restoration string // the fault that has restored
 }
 
 // chaosSubjects are few enough that callers meet.
@@ -64,7 +79,7 @@ func newRun(t *testing.T, seed uint64) *run {
 
 func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {
 	t.Helper()
-	r := &run{processes: newProcesses(t, voters, learners)}
+	r := &run{processes: newProcesses(t, voters, learners), took: map[string]int{}}
 	for i := range chaosSubjects {
 		r.subjects = append(r.subjects, fmt.Sprintf("subject-%d", i))
 	}
@@ -92,7 +107,14 @@ func (r *run) carryOut(plan Plan) []Op {
 	go func() { defer close(done); r.load.Run(loading, calm) }()
 	defer func() { stopLoad(); stopCalm(); <-done }()
 
-	Play(plan, func(s Step) func() { return nemeses[s.Fault](r, s.Random()) })
+	Play(plan, func(s Step) func() {
+		r.step = s.Fault
+		end := nemeses[s.Fault](r, s.Random())
+		if end == nil {
+			return nil
+		}
+		return func() { r.step = s.Fault; end() }
+	})
 	r.mend()
 	stopLoad()
 	patience := time.AfterFunc(20*time.Second, stopCalm)
@@ -111,13 +133,34 @@ func (r *run) mend() {
 		}
 	}
 	r.restart(r.replicas)
+	r.endRemoval()
 	r.waitReady()
 	for _, o := range r.joining {
 		o.waitReady()
-		r.replicas = append(r.replicas, o)
+		r.replicas = append(r.replicas, o.replica)
+		if o.fault != "" {
+			r.took[o.fault]++
+		}
 	}
 	r.joining = nil
 	waitFor(r.t, "all to be voters again", func() bool { r.promote(); return len(r.demoted) == 0 })
+	for _, o := range r.behind {
+		if o.received() {
+			r.took[awayPastTheLog]++
+		}
+	}
+	r.endRestoring()
+}
+
+// endRestoring waits for the end of a restore, and for calls after it.
+func (r *run) endRestoring() {
+	r.t.Helper()
+	if r.restored == nil {
+		return
+	}
+	<-r.restoring
+	calls := len(r.load.Recorder.Ops())
+	waitFor(r.t, "calls after the restore", func() bool { return len(r.load.Recorder.Ops()) > calls+100 })
 }
 
 // judge returns what the judges find.
@@ -131,7 +174,48 @@ func (r *run) judge(ops []Op) error {
 			return err == nil
 		})
 	}
-	return errors.Join(r.odd.err(), Judge(h), r.judgeDisks())
+	err := r.settle(h)
+	return errors.Join(err, r.odd.err(), Judge(h), r.judgeBackups(h), r.judgeDisks())
+}
+
+// settle finds out whether a restore has happened, which may be more than is known of it.
+func (r *run) settle(h *History) error {
+	if r.restored == nil {
+		return nil
+	}
+	epoch := h.epoch()
+	acknowledged := r.restored.Return != never
+	switch before := r.brings.epoch; {
+	case epoch == before && acknowledged:
+		return fmt.Errorf("a restore was acknowledged, and the epoch is still %016x", epoch)
+	case epoch == before:
+		return nil
+	case acknowledged && r.restored.Revision.Epoch != epoch:
+		return fmt.Errorf("a restore was acknowledged with the epoch %016x, and it is %016x", r.restored.Revision.Epoch, epoch)
+	}
+	r.restored.Revision.Epoch = epoch
+	h.Restore = r.restored
+	r.took[r.restoration]++
+	return nil
+}
+
+// judgeBackups compares what backups were said to hold with what there is.
+func (r *run) judgeBackups(h *History) error {
+	r.t.Helper()
+	if len(r.backups) == 0 {
+		return nil
+	}
+	noise, err := r.leader().recorded(noiseSubjects())
+	if err != nil {
+		return err
+	}
+	all := maps.Clone(h.anyRecorded())
+	maps.Copy(all, noise)
+	var errs []error
+	for _, c := range r.backups {
+		errs = append(errs, c.judgeTimes(h), c.judgeEvents(h, all))
+	}
+	return errors.Join(errs...)
 }
 
 // judgeDisks stops all at the same index and compares what is on their disks. An election may come between: then it tries again.

@@ -76,18 +76,30 @@ type replica struct {
 	stopped bool // by SIGSTOP
 }
 
-// nextPort counts through ports below those that the system gives out by itself. So none is taken by somebody else between two starts of a
-// replica, and processes of tests that run beside each other begin at different ones.
+// host is an address of this machine that no other process of tests uses, so that nobody takes a port between two starts of a replica. Only
+// Linux has one for every process.
+var host = sync.OnceValue(func() string {
+	pid := os.Getpid()
+	own := net.IPv4(127, byte(1+pid>>16%254), byte(pid>>8), byte(pid)).String()
+	listener, err := net.Listen("tcp", net.JoinHostPort(own, "0"))
+	if err != nil {
+		return "127.0.0.1"
+	}
+	listener.Close()
+	return own
+})
+
+// nextPort counts through ports below those that the system gives out by itself.
 var nextPort atomic.Int32
 
 const firstPort, ports = 10_000, 20_000
 
-// freeAddress returns an address of this machine that nobody listens on now.
+// freeAddress returns an address of this machine that nobody listens on now, and that is returned once.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	nextPort.CompareAndSwap(0, rand.Int32N(ports)+1)
 	for {
-		address := fmt.Sprintf("127.0.0.1:%d", firstPort+nextPort.Add(1)%ports)
+		address := net.JoinHostPort(host(), fmt.Sprint(firstPort+nextPort.Add(1)%ports))
 		if listener, err := net.Listen("tcp", address); err == nil {
 			listener.Close()
 			return address
@@ -333,14 +345,21 @@ func (p *processes) status() *consentv1.GetClusterStatusResponse {
 	return nil
 }
 
+// known returns who leads, or nil if nobody knows.
+func (p *processes) known() *replica {
+	status := p.status()
+	for _, r := range p.running() {
+		if r.id == status.GetLeader() {
+			return r
+		}
+	}
+	return nil
+}
+
 // leader returns who leads, or anyone that runs, or nil.
 func (p *processes) leader() *replica {
-	if status := p.status(); status != nil {
-		for _, r := range p.running() {
-			if r.id == status.GetLeader() {
-				return r
-			}
-		}
+	if r := p.known(); r != nil {
+		return r
 	}
 	for _, r := range p.running() {
 		return r
@@ -350,6 +369,8 @@ func (p *processes) leader() *replica {
 
 // oddErrors are errors that no fault explains.
 type oddErrors struct {
+	restored atomic.Bool // a backup is restored, so that the epoch may change
+
 	mu  sync.Mutex
 	all []error
 }

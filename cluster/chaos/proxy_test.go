@@ -103,6 +103,9 @@ func TestLinks(t *testing.T) {
 			k.links.Set(direction[0], direction[1], Condition{Stalled: true})
 			k.say("held")
 			k.silent()
+			if k.links.Troubled() != 1 {
+				t.Errorf("%d troubles were met, want that of one word", k.links.Troubled())
+			}
 			k.links.Heal()
 			if got, err := k.answers.ReadString('\n'); err != nil || got != "held\n" {
 				t.Fatalf("heard %q, %v", got, err)

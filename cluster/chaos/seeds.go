@@ -2,8 +2,11 @@ package chaos
 
 import (
 	"iter"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -37,4 +40,20 @@ func Runs(tb testing.TB, runs int) int {
 		}
 	}
 	return runs
+}
+
+// Faults returns the names of the faults that CHAOSFAULTS lists, or else of all.
+func Faults[T any](tb testing.TB, all map[string]T) []string {
+	tb.Helper()
+	text := os.Getenv("CHAOSFAULTS")
+	if text == "" {
+		return slices.Sorted(maps.Keys(all))
+	}
+	names := strings.Split(text, ",")
+	for _, name := range names {
+		if _, known := all[name]; !known {
+			tb.Fatalf("CHAOSFAULTS: there is no %q", name)
+		}
+	}
+	return names
 }
