@@ -71,6 +71,9 @@ func (c *core) look(ctx context.Context, name string, demand *consentv1.Consiste
 	}
 	tenant := view.Tenants[name]
 	if tenant == nil {
+		if _, fresh := view.Age(c.now()); !fresh { // it may have been put meanwhile
+			return consent.View{}, nil, consent.ErrStale
+		}
 		return consent.View{}, nil, consent.ErrUnknownTenant
 	}
 	return view, tenant, nil

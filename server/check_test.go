@@ -119,6 +119,8 @@ func TestStaleAtTheEnd(t *testing.T) {
 	ctx := background(t)
 	_, err := r.permissions.Check(ctx, &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}})
 	wantError(t, err, codes.Unavailable, "STALE")
+	_, err = r.permissions.Check(ctx, &consentv1.CheckRequest{Tenant: "new", Subject: anna, Permissions: []string{"crm_storage"}})
+	wantError(t, err, codes.Unavailable, "STALE") // for all that is known here, the tenant may be there
 	_, err = r.permissions.BatchCheck(ctx, &consentv1.BatchCheckRequest{
 		Questions: []*consentv1.CheckQuestion{{Subject: anna, Permissions: []string{"crm_storage"}}},
 	})
