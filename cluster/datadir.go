@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -28,7 +29,11 @@ const (
 
 const checksumName = "checksum: "
 
-const formatTitle = "consentd data directory, format 2"
+// formatTitle begins FORMAT, followed by the format's number.
+const (
+	formatTitle = "consentd data directory, format "
+	format      = "2"
+)
 
 // dataDir is an open data directory. Nobody else has it open.
 type dataDir struct {
@@ -45,9 +50,12 @@ type dataDir struct {
 // openDataDir opens or makes a data directory. An empty nodeID takes the one recorded, or a random one for a new directory.
 func openDataDir(fs vfs.FS, path, nodeID string) (*dataDir, error) {
 	if err := makeDir(fs, path); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDataDir, err)
+		return nil, fmt.Errorf("%w: making it: %w", ErrDataDir, err)
 	}
 	lock, err := fs.Lock(fs.PathJoin(path, lockFile))
+	if unopened := (*os.PathError)(nil); errors.As(err, &unopened) {
+		return nil, dataDirError(err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is locked (%w): stop the other consentd that runs on it, or choose another directory", ErrDataDir,
 			path, err)
@@ -83,7 +91,7 @@ func (d *dataDir) load(nodeID string) error {
 		d.nodeID = nodeID
 		return d.save(d.bond)
 	default:
-		return fmt.Errorf("%w: %w", ErrDataDir, err)
+		return dataDirError(err)
 	}
 	if nodeID != "" && nodeID != d.nodeID {
 		return fmt.Errorf("%w: %s is that of node %q, not of %q: leave the node id out, or choose another directory", ErrDataDir, d.path,
@@ -100,6 +108,10 @@ func (d *dataDir) claim() error {
 	}
 	ours := []string{lockFile, formatFile + temporarySuffix, keyFile, "lost+found"}
 	for _, name := range names {
+		if name == logDir || name == ledgerDir || name == snapshotsDir {
+			return dataDirError(fmt.Errorf("%s is gone, and %s is there: put it back if you have moved it; if it is lost, this directory is too",
+				d.join(formatFile), d.join(name)))
+		}
 		if !slices.Contains(ours, name) {
 			return fmt.Errorf("%w: %s holds %q but no %s, so it isn't consentd's: choose an empty directory", ErrDataDir, d.path, name,
 				formatFile)
@@ -153,7 +165,7 @@ func (d *dataDir) change(to bond) error {
 }
 
 func (d *dataDir) save(b bond) error {
-	marker := fmt.Sprintf("%s\nnode: %s\n%s", formatTitle, d.nodeID, b.lines())
+	marker := fmt.Sprintf("%s%s\nnode: %s\n%s", formatTitle, format, d.nodeID, b.lines())
 	marker += checksumLine(marker)
 	if err := writeDurably(d.fs, d.path, formatFile, []byte(marker)); err != nil {
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
@@ -163,17 +175,18 @@ func (d *dataDir) save(b bond) error {
 
 func (d *dataDir) parse(marker string) error {
 	title, rest, _ := strings.Cut(marker, "\n")
-	if title != formatTitle {
-		return fmt.Errorf("%w: %s begins with %q, and this version of consentd knows %q: run the version that wrote it", ErrDataDir,
-			d.join(formatFile), title, formatTitle)
+	number, titled := strings.CutPrefix(title, formatTitle)
+	if _, err := strconv.ParseUint(number, 10, 16); titled && err == nil && number != format {
+		return fmt.Errorf("%w: %s says format %s, and this version of consentd knows format %s: run the version that wrote it", ErrDataDir,
+			d.join(formatFile), number, format)
 	}
 	at := strings.Index(marker, checksumName)
 	whole := at > len(title) && marker[at:] == checksumLine(marker[:at])
 	node, lines, _ := strings.Cut(strings.TrimSuffix(rest, marker[max(at, 0):]), "\n")
 	node, named := strings.CutPrefix(node, "node: ")
 	bond, ok := parseBond(lines)
-	if !whole || !named || !ok || !nodeIDs.MatchString(node) {
-		return fmt.Errorf("%w: %s is damaged: restore this replica from another one or from a backup", ErrDataDir, d.join(formatFile))
+	if number != format || !whole || !named || !ok || !nodeIDs.MatchString(node) {
+		return dataDirError(fmt.Errorf("%s is damaged", d.join(formatFile)))
 	}
 	d.nodeID, d.bond = node, bond
 	return nil

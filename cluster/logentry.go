@@ -11,7 +11,7 @@ import (
 )
 
 // errDamagedEntry is returned when an entry of the log isn't what was written. Going on past it would make replicas differ.
-var errDamagedEntry = errors.New("the log is damaged: restore this replica from another one or from a backup")
+var errDamagedEntry = errors.New("the log is damaged")
 
 // An entry of the log on disk is
 //
@@ -59,8 +59,8 @@ func decodeEntry(index uint64, entry []byte, l *raft.Log) error {
 		return fmt.Errorf("entry %d ends too early: %w", index, errDamagedEntry)
 	}
 	if version != entryVersion {
-		return fmt.Errorf("entry %d has format %d, and this version of consentd reads %d: run the version that wrote it", index, version,
-			entryVersion)
+		return fmt.Errorf("%w: entry %d of the log has format %d, and this version of consentd reads %d: run the version that wrote it",
+			ErrDataDir, index, version, entryVersion)
 	}
 	*l = raft.Log{Index: index, Term: term, Type: raft.LogType(kind)}
 	if extensions > 0 {

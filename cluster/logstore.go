@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/consentd/consentd/store"
 	"github.com/hashicorp/raft"
 )
 
@@ -49,10 +50,10 @@ type logStore struct {
 // scenes; logger gets Pebble's messages.
 func openLogStore(fs vfs.FS, dir string, logger pebble.Logger, onDamage func(error)) (*logStore, error) {
 	if err := checkWAL(fs, dir); err != nil {
-		return nil, fmt.Errorf("%w: %w: %s", ErrDataDir, err, repair)
+		return nil, err
 	}
 	s := &logStore{onDamage: onDamage}
-	db, err := pebble.Open(dir, &pebble.Options{
+	db, err := store.OpenDatabase(dir, &pebble.Options{
 		FS:        fs,
 		Logger:    logger,
 		CacheSize: logCacheBytes,
@@ -60,8 +61,10 @@ func openLogStore(fs vfs.FS, dir string, logger pebble.Logger, onDamage func(err
 		MemTableSize:       logMemTableBytes,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { onDamage(fmt.Errorf("the log's database: %w", err)) },
-			DataCorruption:  func(d pebble.DataCorruptionInfo) { onDamage(fmt.Errorf("%s: %w", d.Path, d.Details)) },
+			BackgroundError: func(err error) { onDamage(fmt.Errorf("the log's database: %w", store.InFile(err))) },
+			DataCorruption: func(d pebble.DataCorruptionInfo) {
+				onDamage(fmt.Errorf("%w: %s: %w", errDamagedEntry, d.Path, d.Details))
+			},
 		},
 	})
 	if err != nil {
@@ -115,7 +118,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	case errors.Is(err, errLogClosed):
 		return err
 	case err != nil:
-		err = fmt.Errorf("entry %d can't be read: %w", index, err)
+		err = fmt.Errorf("entry %d can't be read: %w", index, store.InFile(err))
 	default:
 		err = decodeEntry(index, entry, l)
 	}
@@ -239,7 +242,7 @@ func (s *logStore) findEnds() error {
 		s.last = indexOf(it.Key())
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return fmt.Errorf("looking for the ends of the log: %w", err)
+		return fmt.Errorf("looking for the ends of the log: %w", store.InFile(err))
 	}
 	return nil
 }

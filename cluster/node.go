@@ -78,10 +78,10 @@ func New(o Options) (*Node, error) {
 // runs, or when the context ends. Ready says when it may answer. After an error only Close may be called.
 func (n *Node) Start(ctx context.Context) error {
 	if err := n.openDatabases(); err != nil {
-		return err
+		return dataDirError(err)
 	}
 	if err := n.checkState(); err != nil {
-		return err
+		return dataDirError(err)
 	}
 	if err := n.form(ctx); err != nil {
 		return err
@@ -135,7 +135,8 @@ func (n *Node) openDisk() (err error) {
 
 func (n *Node) openDatabases() (err error) {
 	log, fs := pebbleLogger{n.options.Logger.With("part", "log")}, endWhenFull(n.dir.fs, n.options.Logger)
-	if n.logs, err = openLogStore(fs, n.dir.join(logDir), log, n.failure.report); err != nil {
+	damaged := func(err error) { n.failure.report(dataDirError(err)) }
+	if n.logs, err = openLogStore(fs, n.dir.join(logDir), log, damaged); err != nil {
 		return err
 	}
 	n.onClose(n.logs.Close)
@@ -261,7 +262,7 @@ func (n *Node) work() {
 	n.working.Go(func() {
 		select {
 		case err := <-n.store.Failed():
-			n.failure.report(err)
+			n.failure.report(dataDirError(err))
 		case <-stop:
 		}
 	})

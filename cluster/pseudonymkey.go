@@ -42,7 +42,8 @@ func (n *Node) pseudonymKey() (key [16]byte, err error) {
 		text, err = os.ReadFile(path) //nolint:gosec // as above
 	}
 	if err != nil {
-		return key, fmt.Errorf("%w: %w", ErrPseudonymKey, err)
+		return key, fmt.Errorf("%w: %w: let the user that consentd runs as read it, or copy it from another replica or from where you keep it safe",
+			ErrPseudonymKey, err)
 	}
 	warnIfReadable(path, n.options.Logger)
 	return parseKey(path, string(text))

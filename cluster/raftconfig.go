@@ -35,9 +35,6 @@ var currentTermKey = []byte("CurrentTerm")
 // term returns Raft's term as it is on disk.
 func (n *Node) term() (uint64, error) { return n.logs.GetUint64(currentTermKey) }
 
-// repair is what to do about a data directory that isn't whole.
-const repair = "move it away, and restore this replica from another one or from a backup"
-
 // checkState makes sure that log, ledger and snapshot fit together, before Raft starts and takes it for granted. What of the log has to
 // be replayed is read, so that a damaged entry is an error here and not a panic in Raft.
 func (n *Node) checkState() error {
@@ -54,12 +51,12 @@ func (n *Node) checkState() error {
 	first, last, applied := n.logs.first, n.logs.last, n.store.Applied()
 	switch {
 	case last != 0 && first > snapshot.meta.Index+1:
-		return fmt.Errorf("%w: the Raft log begins at %d, and the snapshot ends at %d: %s", ErrDataDir, first, snapshot.meta.Index, repair)
+		return fmt.Errorf("the Raft log in %s begins at %d, and the snapshot ends at %d", n.dir.join(logDir), first, snapshot.meta.Index)
 	case applied > max(last, snapshot.meta.Index, snapshot.covers):
-		return fmt.Errorf("%w: the ledger stands at %d, and the Raft log has lost what is behind %d: %s", ErrDataDir, applied, last, repair)
+		return fmt.Errorf("the ledger stands at %d, and the Raft log in %s has lost what is behind %d", applied, n.dir.join(logDir), last)
 	}
 	if err := n.logs.verify(min(snapshot.meta.Index+1, max(last, 1))); err != nil {
-		return fmt.Errorf("%w: %w", ErrDataDir, err)
+		return err
 	}
 	return n.checkKey()
 }
@@ -72,11 +69,11 @@ func (n *Node) checkLog(snapshot *snapshotInfo) error {
 	}
 	term, err := n.term()
 	if err != nil {
-		return fmt.Errorf("%w: reading Raft's term in %s: %w", ErrDataDir, n.dir.join(logDir), err)
+		return fmt.Errorf("reading Raft's term in %s: %w", n.dir.join(logDir), err)
 	}
 	known, err := n.knownTerm(snapshot)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDataDir, err)
+		return err
 	}
 	last := n.logs.last
 	var lost string
@@ -90,9 +87,8 @@ func (n *Node) checkLog(snapshot *snapshotInfo) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%w: the Raft log in %s %s. A replica without its log must not go on under its old name: it may vote twice, and lack "+
-		"what it has acknowledged. Put the log back if you have moved it; if it is lost, this directory is too: %s", ErrDataDir,
-		n.dir.join(logDir), lost, repair)
+	return fmt.Errorf("the Raft log in %s %s. A replica without its log must not go on under its old name: it may vote twice, and lack what it "+
+		"has acknowledged. Put the log back if you have moved it; if it is lost, this directory is too", n.dir.join(logDir), lost)
 }
 
 // knownTerm returns the newest term that the snapshot and the last entry of the log tell of.
@@ -115,8 +111,8 @@ func (n *Node) catchUp(snapshot *snapshotInfo) error {
 		return nil
 	}
 	if !snapshot.streamed {
-		return fmt.Errorf("%w: the ledger in %s stands at %d, and the log was cut because it was durable up to %d: %s",
-			ErrDataDir, n.dir.join(ledgerDir), applied, snapshot.covers, repair)
+		return fmt.Errorf("the ledger in %s stands at %d, and the log was cut because it was durable up to %d", n.dir.join(ledgerDir), applied,
+			snapshot.covers)
 	}
 	stream, err := n.snapshots.openStream()
 	if err != nil {

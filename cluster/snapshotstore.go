@@ -228,8 +228,7 @@ func (ss *snapshotStore) read(name string) (*snapshotInfo, error) {
 	}
 	info, ok := decodeSnapshot(contents)
 	if !ok {
-		return nil, fmt.Errorf("%w: the snapshot %s is damaged: restore this replica from another one or from a backup", ErrDataDir,
-			ss.path(name))
+		return nil, fmt.Errorf("the snapshot %s is damaged", ss.path(name))
 	}
 	info.meta.ID = strings.TrimSuffix(name, markerSuffix)
 	return info, nil

@@ -13,12 +13,12 @@ var (
 	// ErrEntry is returned by Apply for an entry that this version can't have written or can't read. Going on would make replicas differ.
 	ErrEntry = errors.New("the log entry can't be applied")
 	// ErrLedger is returned when what the ledger holds can't be: after damage, or when a later version wrote it.
-	ErrLedger = errors.New("the ledger can't be read: restore this replica from the others, or from a backup")
+	ErrLedger = errors.New("the ledger can't be read")
 	// ErrFormat is returned, beside ErrLedger, when another version of consentd wrote the ledger or the snapshot.
 	ErrFormat = errors.New("another version of consentd wrote it: run that one")
 	// ErrSnapshot is returned by Restore for a stream that isn't a whole, unaltered snapshot, and is, with consent.ErrBackup, the result of
 	// a restore that has brought one. What was there before stays.
-	ErrSnapshot = errors.New("the snapshot is damaged or cut short: take another one")
+	ErrSnapshot = errors.New("it is damaged or cut short: take another copy of it")
 	// ErrNotEmpty is the result of the first step of a restore that isn't to replace anything.
 	ErrNotEmpty = fmt.Errorf("%w: the cluster holds tenants already: say --replace to have the backup take their place", consent.ErrBackup)
 	// ErrRestoring is the result of what would change a state that is about to be replaced.

@@ -58,7 +58,7 @@ type ledger struct {
 
 // openLedger opens or makes the database in a directory. What happens in its background goes to failed.
 func openLedger(fs vfs.FS, dir string, log *slog.Logger, failed func(error)) (*ledger, error) {
-	db, err := pebble.Open(dir, ledgerOptions(fs, log, failed))
+	db, err := OpenDatabase(dir, ledgerOptions(fs, log, failed))
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", dir, err)
 	}
@@ -80,8 +80,10 @@ func ledgerOptions(fs vfs.FS, log *slog.Logger, failed func(error)) *pebble.Opti
 		LBaseMaxBytes:               memTableBytes,
 		Logger:                      pebbleLog{log, failed},
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { failed(fmt.Errorf("the ledger's disk: %w", err)) },
-			DataCorruption:  func(info pebble.DataCorruptionInfo) { failed(fmt.Errorf("%w: %s", ErrLedger, info)) },
+			BackgroundError: func(err error) { failed(fmt.Errorf("the ledger's disk: %w", InFile(err))) },
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				failed(fmt.Errorf("%w: %s: %w", ErrLedger, info.Path, info.Details))
+			},
 		},
 	}
 	for i := range o.Levels {
@@ -122,7 +124,7 @@ func get(from pebble.Reader, key []byte) ([]byte, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading %q: %w", ErrLedger, key, err)
+		return nil, fmt.Errorf("%w: %w", ErrLedger, InFile(err))
 	}
 	return bytes.Clone(value), closer.Close()
 }
@@ -139,13 +141,13 @@ func each(from pebble.Reader, lower, upper []byte, f func(key, value []byte) err
 	}
 	defer func() {
 		if closing := iter.Close(); err == nil && closing != nil {
-			err = fmt.Errorf("%w: reading from %q: %w", ErrLedger, lower, closing)
+			err = fmt.Errorf("%w: %w", ErrLedger, InFile(closing))
 		}
 	}()
 	for ok := iter.First(); ok; ok = iter.Next() {
 		value, err := iter.ValueAndErr()
 		if err != nil {
-			return fmt.Errorf("%w: reading %q: %w", ErrLedger, iter.Key(), err)
+			return fmt.Errorf("%w: %w", ErrLedger, InFile(err))
 		}
 		if err := f(iter.Key(), value); err != nil {
 			if errors.Is(err, errEnough) {

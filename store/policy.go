@@ -162,7 +162,7 @@ func readNewestPolicy(from pebble.Reader, t *consent.Tenant) (*consent.Policy, e
 	}
 	policy, err := consent.ParsePolicy(versions[0].Document)
 	if err != nil {
-		return nil, fmt.Errorf("%w: this version doesn't understand the policy of tenant %q: upgrade: %w", ErrLedger, t.Name, err)
+		return nil, fmt.Errorf("%w: %w: the policy of tenant %q: %w", ErrLedger, ErrFormat, t.Name, err)
 	}
 	bound, names, err := policy.Bind(versions[0].Version, t.Names)
 	if err == nil && names.Len() != t.Names.Len() {
@@ -182,7 +182,7 @@ func policyVersions(from pebble.Reader, tenant uint32, before int64, limit int, 
 	}
 	iter, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLedger, err)
+		return nil, fmt.Errorf("%w: %w", ErrLedger, InFile(err))
 	}
 	for ok := iter.Last(); ok && len(versions) < limit && err == nil; ok = iter.Prev() {
 		var value []byte
@@ -194,7 +194,7 @@ func policyVersions(from pebble.Reader, tenant uint32, before int64, limit int, 
 		}
 	}
 	if closing := iter.Close(); err == nil && closing != nil {
-		err = fmt.Errorf("%w: %w", ErrLedger, closing)
+		err = fmt.Errorf("%w: %w", ErrLedger, InFile(closing))
 	}
 	return versions, err
 }

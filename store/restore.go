@@ -92,16 +92,22 @@ func load(r io.Reader, db *pebble.DB, to *rebase) error {
 	return errors.Join(err, batch.Close())
 }
 
-// readSnapshot calls f for all pairs of a stream, and compares their number and the checksum of all. What is wrong with the stream is
-// ErrSnapshot; an error of f is returned as it is. Key and value are valid only during the call.
+// readSnapshot calls f for all pairs of a stream until it returns an error, and compares their number and the checksum of all. What is wrong
+// with the stream is ErrSnapshot; an error of f is returned as it is, unless it blames a stream that is damaged. Key and value are valid only
+// during the call.
 func readSnapshot(r io.Reader, f func(key, value []byte) error) error {
 	var failed error
 	err := readStream(newSnapshotReader(r), func(key, value []byte) error {
-		failed = f(key, value)
+		if failed == nil {
+			failed = f(key, value)
+		}
+		if errors.Is(failed, ErrSnapshot) { // a pair that can't be read may be damaged, which the checksum at the end tells
+			return nil
+		}
 		return failed
 	})
 	switch {
-	case failed != nil:
+	case err == nil, failed != nil && !errors.Is(failed, ErrSnapshot):
 		return failed
 	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
@@ -179,7 +185,7 @@ func (r *snapshotReader) verify() error {
 		return err
 	}
 	if !bytes.Equal(got, want) {
-		return fmt.Errorf("its checksum is %x, and should be %x", got, want)
+		return errors.New("its checksum isn't that of what it holds")
 	}
 	if _, err := r.from.ReadByte(); !errors.Is(err, io.EOF) {
 		return errors.Join(errors.New("it goes on after its end"), err)
