@@ -31,16 +31,18 @@ func (n *Node) commit(ctx context.Context, command store.Command) (store.Result,
 	}
 	ctx, cancel := answerable(ctx, writeWait)
 	defer cancel()
+	text := store.EncodeCommand(command)
 	var doubt error // of an attempt that may have been carried out, or may yet be
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
 		r := n.leader.reign.Load()
-		result, err := n.attempt(ctx, r, command)
+		result, err := n.attempt(ctx, r, &command, text)
 		if err == nil {
 			return result, nil
 		}
 		lost := errors.Is(err, consent.ErrOutcomeUnknown)
 		if lost && bug("repeat with a new request id") && command.Write != nil {
 			command.Write.RequestID[15]++
+			text = store.EncodeCommand(command)
 		}
 		if lost {
 			doubt = err
@@ -55,13 +57,13 @@ func (n *Node) commit(ctx context.Context, command store.Command) (store.Result,
 	}
 }
 
-// attempt has whoever leads carry a command out.
-func (n *Node) attempt(ctx context.Context, r *reign, command store.Command) (store.Result, error) {
+// attempt has whoever leads carry a command out, of which it gets the text.
+func (n *Node) attempt(ctx context.Context, r *reign, command *store.Command, text []byte) (store.Result, error) {
 	switch {
 	case r.here != nil:
-		return n.carryOut(ctx, command)
+		return n.carryOut(ctx, command, text)
 	case r.elsewhere():
-		return n.send(ctx, r, command)
+		return n.forward(ctx, command, text)
 	default:
 		return store.Result{}, notWritten(consent.ErrNoLeader)
 	}
@@ -84,61 +86,136 @@ func (n *Node) lasts(ctx context.Context, r *reign, pause time.Duration) bool {
 }
 
 // carryOut proposes a command here, and returns what it came to.
-func (n *Node) carryOut(ctx context.Context, command store.Command) (store.Result, error) {
-	switch {
-	case n.failure.err() != nil: // which is in the log, and none of the caller's business
-		return store.Result{}, notWritten(consent.ErrNotReady)
-	case n.space.full.Load():
-		return store.Result{}, consent.ErrStorageFull
-	case n.leader.reign.Load().here == nil:
-		return store.Result{}, notWritten(ErrNotLeading)
+func (n *Node) carryOut(ctx context.Context, command *store.Command, text []byte) (store.Result, error) {
+	if err := n.refusal(); err != nil {
+		return store.Result{}, err
 	}
 	if bug("acknowledge before commit") && command.Write != nil {
-		return n.acknowledgeEarly(ctx, command)
+		return n.acknowledgeEarly(ctx, *command)
 	}
-	result, err := n.writes.propose(ctx, command)
-	if err == nil {
-		err = result.Err
+	return n.writes.send(ctx, text)
+}
+
+// refusal returns why no command can be carried out here now, nil if one can.
+func (n *Node) refusal() error {
+	switch {
+	case n.failure.err() != nil: // which is in the log, and none of the caller's business
+		return notWritten(consent.ErrNotReady)
+	case n.space.full.Load():
+		return consent.ErrStorageFull
+	case n.leader.reign.Load().here == nil:
+		return notWritten(ErrNotLeading)
+	default:
+		return nil
+	}
+}
+
+// forward has another replica carry a command out, and returns what it came to.
+func (n *Node) forward(ctx context.Context, command *store.Command, text []byte) (store.Result, error) {
+	told, err := n.calls.send(ctx, text)
+	if err != nil {
+		return store.Result{}, err
+	}
+	result, err := decodeOutcome(told.outcome, command)
+	if err != nil {
+		err = fmt.Errorf("%s answered: %w", told.by, err)
 	}
 	return result, err
 }
 
-// send has another replica carry a command out. It is given up when that one doesn't lead any more.
-func (n *Node) send(ctx context.Context, r *reign, command store.Command) (store.Result, error) {
-	ctx, cancel := r.during(ctx)
+// toldOutcome is the outcome of a command, and which replica told it.
+type toldOutcome struct {
+	outcome []byte
+	by      string
+}
+
+// call sends the commands of a flight to the leader.
+func (n *Node) call(flight []*parcel[toldOutcome]) (land func()) {
+	r := n.leader.reign.Load()
+	if !r.elsewhere() {
+		return func() { answerAll(flight, notWritten(consent.ErrNoLeader)) }
+	}
+	return func() {
+		outcomes, err := n.ask(r, flight)
+		if err != nil {
+			answerAll(flight, err)
+			return
+		}
+		for i, w := range flight {
+			w.answer(toldOutcome{outcomes[i], r.there.ID}, nil)
+		}
+	}
+}
+
+// ask returns the outcomes of commands from another replica. It is given up when that one doesn't lead any more, and when none of the
+// senders waits.
+func (n *Node) ask(r *reign, flight []*parcel[toldOutcome]) ([][]byte, error) {
+	ctx, cancel := context.WithDeadline(r.ended, lastDeadline(flight))
 	defer cancel()
-	n.forwarded.Add(1)
-	answer, err := n.peers.Propose(ctx, r.there, store.EncodeCommand(command))
+	outcomes, err := n.peers.Propose(ctx, r.there, contents(flight))
 	switch {
 	case errors.Is(err, consent.ErrUnreached):
-		return store.Result{}, notWritten(err)
-	case err != nil: // in words, because what it wraps is about the call and not about the command
-		return store.Result{}, unknown(fmt.Errorf("asking %s: %v", r.there.ID, err)) //nolint:errorlint // see above
+		return nil, notWritten(err)
+	case err != nil: // in words, because what it wraps is about the call and not about the commands
+		return nil, unknown(fmt.Errorf("asking %s: %v", r.there.ID, err)) //nolint:errorlint // see above
+	case len(outcomes) != len(flight):
+		return nil, unknown(fmt.Errorf("%s answered %d of %d commands", r.there.ID, len(outcomes), len(flight)))
+	default:
+		return outcomes, nil
 	}
-	result, err := decodeOutcome(answer, &command)
-	if err != nil {
-		err = fmt.Errorf("%s answered: %w", r.there.ID, err)
-	}
-	return result, err
 }
 
-// Propose carries out a command for another replica, and returns the outcome. It isn't passed on: what doesn't lead says so. The only
-// commands that others may propose are writes, policies and the steps of a restore.
-func (n *Node) Propose(ctx context.Context, command []byte) ([]byte, error) {
-	if err := n.running(); err != nil {
-		return encodeOutcome(store.Result{}, notWritten(err)), nil
+// lastDeadline returns until when somebody waits for a flight, at most for writeWait from now.
+func lastDeadline(flight []*parcel[toldOutcome]) time.Time {
+	var last time.Time
+	most := time.Now().Add(writeWait)
+	for _, w := range flight {
+		switch deadline, limited := w.ctx.Deadline(); {
+		case !limited || deadline.After(most):
+			return most
+		case deadline.After(last):
+			last = deadline
+		}
 	}
+	return last
+}
+
+// Propose carries out commands for another replica, and returns the outcome of each. They aren't passed on: what doesn't lead says so. The
+// only commands that others may propose are writes, policies and the steps of a restore; one that can't be read spoils no other.
+func (n *Node) Propose(ctx context.Context, commands [][]byte) ([][]byte, error) {
 	ctx, cancel := answerable(ctx, writeWait)
 	defer cancel()
-	c, err := store.DecodeCommand(command)
+	sent, refused := make([]*parcel[store.Result], len(commands)), make([]error, len(commands))
+	for i, text := range commands { // all before the first is waited for, so that they share an entry
+		sent[i], refused[i] = n.accept(ctx, text)
+	}
+	outcomes := make([][]byte, len(commands))
+	for i, err := range refused {
+		var result store.Result
+		if err == nil {
+			result, err = sent[i].wait()
+		}
+		outcomes[i] = encodeOutcome(result, err)
+	}
+	return outcomes, nil
+}
+
+// accept puts a command of another replica among those that wait to be proposed.
+func (n *Node) accept(ctx context.Context, text []byte) (*parcel[store.Result], error) {
+	if err := n.running(); err != nil {
+		return nil, notWritten(err)
+	}
+	if err := n.refusal(); err != nil {
+		return nil, err
+	}
+	c, err := store.DecodeCommand(text)
 	if err == nil && c.Write == nil && c.Policy == nil && c.Restore == nil {
 		err = errors.New("it is none that another replica may propose")
 	}
 	if err != nil {
-		return encodeOutcome(store.Result{}, notWritten(fmt.Errorf("the command can't be read: %w", err))), nil
+		return nil, notWritten(fmt.Errorf("the command can't be read: %w", err))
 	}
-	result, err := n.carryOut(ctx, c)
-	return encodeOutcome(result, err), nil
+	return n.writes.put(ctx, text)
 }
 
 // An answer is given this much before the deadline of who waits for it, so that it gets there in time: a part of what is left, and not

@@ -34,8 +34,11 @@ type membership struct {
 }
 
 func (n *Node) newMembership() *membership {
+	write := func(ctx context.Context, c store.Command) (store.Result, error) {
+		return n.carryOut(ctx, &c, store.EncodeCommand(c))
+	}
 	return &membership{
-		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: n.carryOut, stays: n.store.StaysLearner, logger: n.options.Logger,
+		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: write, stays: n.store.StaysLearner, logger: n.options.Logger,
 		patience: leastElections * n.options.tuning.election, turn: make(chan struct{}, 1),
 	}
 }

@@ -32,9 +32,9 @@ type Node struct {
 	leader     *leader
 	membership *membership
 	pilot      *pilot
-	forwarded  atomic.Uint64 // commands sent to another replica
 	clock      *stamper
-	writes     *proposer
+	writes     *proposer            // into the log, while this replica leads
+	calls      *packer[toldOutcome] // to the leader, while another does
 	retention  *retention
 	peers      Peers
 
@@ -168,6 +168,8 @@ func (n *Node) startRaft() error {
 	apply := func(entry []byte) raft.ApplyFuture { return n.raft.Apply(entry, 0) }
 	n.clock = newStamper(n.options.Now, func() consent.Time { return n.store.Head().Stamp }, n.options.Logger)
 	n.writes = newProposer(apply, n.clock, n.options.MaxWaiting)
+	n.calls = newPacker[toldOutcome](n.options.MaxWaiting, maxCalls)
+	n.calls.launch = n.call
 	n.retention = &retention{leads: func() bool { return n.leader.reign.Load().here != nil }, nextDue: n.store.NextDue, clock: n.clock, apply: apply}
 	n.leader = newLeader()
 	n.leader.notices, n.leader.elsewhere = notices, n.anotherLeader
@@ -243,6 +245,7 @@ func (n *Node) work() {
 	stop := make(chan struct{})
 	n.onClose(func() error {
 		n.writes.close()
+		n.calls.close()
 		cancel()
 		close(stop)
 		n.working.Wait()
@@ -257,6 +260,7 @@ func (n *Node) work() {
 		n.working.Go(func() { n.tellUnheeded(ctx) })
 	}
 	n.working.Go(n.writes.run)
+	n.working.Go(n.calls.run)
 	n.working.Go(func() { n.runPilot(ctx) })
 	n.working.Go(func() { n.retention.run(stop) })
 	n.working.Go(func() {

@@ -73,12 +73,14 @@ type tuning struct {
 	members   []raft.Server                 // that each of them begins with
 }
 
-// The limits of one entry of the log, and of what waits to get into one.
+// The limits of one entry of the log or call to the leader, of how many are on their way at once, and of what waits to get into one. The last
+// command may go beyond maxFlightBytes.
 const (
-	maxEntryBytes    = 1 << 20
-	maxEntryCommands = 4096
-	maxFlights       = 4 // entries on their way: while the disk syncs one, the others fill
-	maxWaitingBytes  = 64 << 20
+	maxFlightBytes    = 1 << 20
+	maxFlightCommands = 4096
+	maxEntries        = 4 // while the disk syncs one, the others fill
+	maxCalls          = 2
+	maxWaitingBytes   = 64 << 20
 )
 
 // Decision 9 of the design: an election must end well within the staleness bound, and one that begins for no reason costs availability.

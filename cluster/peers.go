@@ -22,9 +22,9 @@ type Peers interface {
 	Term(ctx context.Context, of Peer) (uint64, error)
 	// Cover returns an index that covers every write acknowledged before the call, from the leader.
 	Cover(ctx context.Context, leader Peer) (uint64, error)
-	// Propose returns the outcome of a command, from the leader. consent.ErrUnreached means that the call can't have arrived; after any other
+	// Propose returns the outcomes of commands, from the leader. consent.ErrUnreached means that the call can't have arrived; after any other
 	// error it may have.
-	Propose(ctx context.Context, leader Peer, command []byte) (outcome []byte, err error)
+	Propose(ctx context.Context, leader Peer, commands [][]byte) (outcomes [][]byte, err error)
 	// Report returns where a replica stands.
 	Report(ctx context.Context, of Peer) (*peerv1.ReportResponse, error)
 	// ChangeMembership has the leader change who belongs to the cluster.
@@ -56,7 +56,7 @@ func (nobody) Term(_ context.Context, of Peer) (uint64, error) { return 0, unrea
 func (nobody) Cover(_ context.Context, leader Peer) (uint64, error) { return 0, unreached(leader.ID) }
 
 // Propose implements Peers.
-func (nobody) Propose(_ context.Context, leader Peer, _ []byte) ([]byte, error) {
+func (nobody) Propose(_ context.Context, leader Peer, _ [][]byte) ([][]byte, error) {
 	return nil, unreached(leader.ID)
 }
 

@@ -57,8 +57,8 @@ func testProposer(t *testing.T, maxWaiting int) (*proposer, <-chan *flight) {
 }
 
 // aPolicy is a command that takes about some bytes.
-func aPolicy(bytes int) store.Command {
-	return store.Command{Policy: &store.PolicyCommand{Tenant: "shop", Document: make([]byte, bytes)}}
+func aPolicy(bytes int) []byte {
+	return store.EncodeCommand(store.Command{Policy: &store.PolicyCommand{Tenant: "shop", Document: make([]byte, bytes)}})
 }
 
 // settle lets the proposer keep pace with the clock, and waits until everything stands still.
@@ -70,8 +70,8 @@ func settle() {
 func TestCommandsOfAFullFlightShareTheNextEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, flights := testProposer(t, 1000)
-		propose := func() { p.propose(t.Context(), aPolicy(1)) }
-		for range maxFlights {
+		propose := func() { p.send(t.Context(), aPolicy(1)) }
+		for range maxEntries {
 			go propose()
 			settle()
 		}
@@ -79,17 +79,17 @@ func TestCommandsOfAFullFlightShareTheNextEntry(t *testing.T) {
 			go propose()
 		}
 		settle()
-		if got := p.entries.Load(); got != maxFlights {
-			t.Fatalf("%d entries are on their way, want %d", got, maxFlights)
+		if got := p.flights.Load(); got != maxEntries {
+			t.Fatalf("%d entries are on their way, want %d", got, maxEntries)
 		}
-		for range maxFlights {
+		for range maxEntries {
 			(<-flights).answer(make([]store.Result, 1), nil)
 		}
 		settle()
 		(<-flights).answer(make([]store.Result, 100), nil)
 		settle()
-		if entries, commands := p.entries.Load(), p.commands.Load(); entries != maxFlights+1 || commands != maxFlights+100 {
-			t.Errorf("%d commands went in %d entries, want %d in %d", commands, entries, maxFlights+100, maxFlights+1)
+		if entries, commands := p.flights.Load(), p.commands.Load(); entries != maxEntries+1 || commands != maxEntries+100 {
+			t.Errorf("%d commands went in %d entries, want %d in %d", commands, entries, maxEntries+100, maxEntries+1)
 		}
 	})
 }
@@ -111,10 +111,10 @@ func TestEntriesAreBounded(t *testing.T) {
 			}
 		}()
 		for range 20 {
-			waiting.Go(func() { p.propose(t.Context(), aPolicy(300_000)) })
+			waiting.Go(func() { p.send(t.Context(), aPolicy(300_000)) })
 		}
 		waiting.Wait()
-		if entries := p.entries.Load(); entries < 20/4 {
+		if entries := p.flights.Load(); entries < 20/4 {
 			t.Errorf("20 commands of 300 kB went in %d entries, but no entry may be much over 1 MiB", entries)
 		}
 		if left := p.waitingBytes.Load(); left != 0 {
@@ -128,10 +128,10 @@ func TestOverload(t *testing.T) {
 		p, flights := testProposer(t, 5)
 		outcomes := make(chan error, 100)
 		propose := func(bytes int) {
-			_, err := p.propose(t.Context(), aPolicy(bytes))
+			_, err := p.send(t.Context(), aPolicy(bytes))
 			outcomes <- err
 		}
-		for range maxFlights + 1 { // the last one is in the proposer's hand
+		for range maxEntries + 1 { // the last one is in the proposer's hand
 			go propose(1)
 			settle()
 		}
@@ -143,12 +143,12 @@ func TestOverload(t *testing.T) {
 		if err := <-outcomes; !errors.Is(err, consent.ErrOverloaded) {
 			t.Errorf("with a full queue: %v", err)
 		}
-		for range maxFlights {
+		for range maxEntries {
 			(<-flights).answer(make([]store.Result, 1), nil)
 		}
 		settle()
 		propose(maxWaitingBytes)
-		for range maxFlights { // of the writes that were answered
+		for range maxEntries { // of the writes that were answered
 			<-outcomes
 		}
 		if err := <-outcomes; !errors.Is(err, consent.ErrOverloaded) {
@@ -163,7 +163,7 @@ func TestContextOfAProposal(t *testing.T) {
 		p, flights := testProposer(t, 100)
 		outcomes := make(chan error, 100)
 		propose := func(ctx context.Context) {
-			_, err := p.propose(ctx, aPolicy(1))
+			_, err := p.send(ctx, aPolicy(1))
 			outcomes <- err
 		}
 		want := func(when string, wanted, cause error) {
@@ -184,7 +184,7 @@ func TestContextOfAProposal(t *testing.T) {
 		<-ctx.Done()
 		want("on its way", consent.ErrOutcomeUnknown, context.DeadlineExceeded)
 
-		for range maxFlights - 1 {
+		for range maxEntries - 1 {
 			go propose(t.Context())
 			settle()
 		}
@@ -196,12 +196,12 @@ func TestContextOfAProposal(t *testing.T) {
 		settle()
 		<-ctx.Done()
 		want("in the queue", consent.ErrNotWritten, context.DeadlineExceeded)
-		for range maxFlights {
+		for range maxEntries {
 			(<-flights).answer(make([]store.Result, 1), nil)
 		}
 		settle()
-		if got := p.commands.Load(); got != maxFlights+1 {
-			t.Errorf("%d commands were proposed, want %d without the one that gave up", got, maxFlights+1)
+		if got := p.commands.Load(); got != maxEntries+1 {
+			t.Errorf("%d commands were proposed, want %d without the one that gave up", got, maxEntries+1)
 		}
 		(<-flights).answer(make([]store.Result, 1), nil)
 	})
@@ -255,12 +255,12 @@ func TestProposerCloses(t *testing.T) {
 	}, testStamper(time.Now), 10)
 	outcome := make(chan error, 1)
 	go func() {
-		_, err := p.propose(context.Background(), aPolicy(1))
+		_, err := p.send(context.Background(), aPolicy(1))
 		outcome <- err
 	}()
 	waitFor(t, "the command to wait", func() bool { return len(p.queue) == 1 })
 	p.close()
-	if _, err := p.propose(t.Context(), aPolicy(1)); !errors.Is(err, consent.ErrNotWritten) {
+	if _, err := p.send(t.Context(), aPolicy(1)); !errors.Is(err, consent.ErrNotWritten) {
 		t.Errorf("after close: %v", err)
 	}
 	p.run() // what waited still goes

@@ -380,11 +380,11 @@ func TestGarbageOfAPeerStopsNobody(t *testing.T) {
 	for i := range steps {
 		steps[i].Epoch = 9
 		command := store.Command{Restore: &steps[i]}
-		answer, err := leader.Propose(t.Context(), store.EncodeCommand(command))
+		answers, err := leader.Propose(t.Context(), [][]byte{store.EncodeCommand(command)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = decodeOutcome(answer, &command)
+		_, err = decodeOutcome(answers[0], &command)
 		if last := i == len(steps)-1; errors.Is(err, consent.ErrBackup) != last {
 			t.Errorf("step %d: %v", i, err)
 		}

@@ -35,7 +35,7 @@ type Stats struct {
 	RecordBytes int    // of memory, for records and their index
 	LedgerBytes uint64 // of disk
 
-	Waiting     int    // commands that wait to be proposed
+	Waiting     int    // commands that wait to be proposed, or to be sent to the leader
 	Entries     uint64 // proposed since the start
 	Commands    uint64 // in those entries
 	Forwarded   uint64 // commands sent to the leader, repeats among them, since the start
@@ -51,8 +51,8 @@ func (n *Node) Stats() Stats {
 		NodeID: n.dir.nodeID, State: n.raft.State().String(), Term: n.raft.CurrentTerm(),
 		Last: n.raft.LastIndex(), Commit: n.raft.CommitIndex(), Applied: held.Applied,
 		Tenants: held.Tenants, Subjects: held.Subjects, RecordBytes: held.RecordBytes, LedgerBytes: held.DiskBytes,
-		Waiting: len(n.writes.queue), Entries: n.writes.entries.Load(), Commands: n.writes.commands.Load(),
-		Forwarded: n.forwarded.Load(), StorageFull: n.space.full.Load(),
+		Waiting: len(n.writes.queue) + len(n.calls.queue), Entries: n.writes.flights.Load(), Commands: n.writes.commands.Load(),
+		Forwarded: n.calls.commands.Load(), StorageFull: n.space.full.Load(),
 	}
 	if n.options.Wire != nil {
 		s.CertificateExpires = n.options.Wire.CertificateExpires()

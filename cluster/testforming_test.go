@@ -325,9 +325,9 @@ func (p *neighbours) Cover(ctx context.Context, leader Peer) (index uint64, err 
 	return index, err
 }
 
-func (p *neighbours) Propose(ctx context.Context, leader Peer, command []byte) (outcome []byte, err error) {
-	err = p.askPeer(leader, func(n *Node) error { outcome, err = n.Propose(ctx, command); return err })
-	return outcome, err
+func (p *neighbours) Propose(ctx context.Context, leader Peer, commands [][]byte) (outcomes [][]byte, err error) {
+	err = p.askPeer(leader, func(n *Node) error { outcomes, err = n.Propose(ctx, commands); return err })
+	return outcomes, err
 }
 
 func (p *neighbours) Report(ctx context.Context, of Peer) (r *peerv1.ReportResponse, err error) {

@@ -23,7 +23,7 @@ type testNet struct {
 	nodes      map[string]*Node
 	transports map[string]*testTransport
 	messages   sync.WaitGroup // under way
-	proposed   atomic.Int64   // commands that were sent to other replicas
+	proposed   atomic.Int64   // calls with commands that were sent to other replicas
 	carried    atomic.Int64   // of those, how many have arrived and been answered
 	closed     chan struct{}
 }
@@ -162,11 +162,11 @@ func (p *testPeers) Cover(ctx context.Context, leader Peer) (uint64, error) {
 	return ask(ctx, p, leader, func(ctx context.Context, n *Node) (uint64, error) { return n.Cover(ctx) })
 }
 
-func (p *testPeers) Propose(ctx context.Context, leader Peer, command []byte) ([]byte, error) {
+func (p *testPeers) Propose(ctx context.Context, leader Peer, commands [][]byte) ([][]byte, error) {
 	p.net.proposed.Add(1)
-	return ask(ctx, p, leader, func(ctx context.Context, n *Node) ([]byte, error) {
+	return ask(ctx, p, leader, func(ctx context.Context, n *Node) ([][]byte, error) {
 		defer p.net.carried.Add(1)
-		return n.Propose(ctx, command)
+		return n.Propose(ctx, commands)
 	})
 }
 

@@ -74,7 +74,7 @@ type aReplica struct{ server.PeerBackend }
 func (aReplica) Term(context.Context) (uint64, error) { return 7, nil }
 
 // Propose refuses what only a leader can do.
-func (aReplica) Propose(context.Context, []byte) ([]byte, error) {
+func (aReplica) Propose(context.Context, [][]byte) ([][]byte, error) {
 	return nil, fmt.Errorf("%w: a new one is being elected", consent.ErrNoLeader)
 }
 
@@ -100,7 +100,7 @@ func ExampleNewPeers() {
 	other := server.Peer{ID: "b", Address: listener.Addr().String()}
 
 	fmt.Println(peers.Term(ctx, other))
-	_, err = peers.Propose(ctx, other, []byte("a command"))
+	_, err = peers.Propose(ctx, other, [][]byte{[]byte("a command")})
 	fmt.Println("no leader:", errors.Is(err, consent.ErrNoLeader), "- unreached:", errors.Is(err, consent.ErrUnreached))
 	fmt.Println("stopped:", errors.Join(s.Stop(ctx), <-served))
 	fmt.Println("closed:", peers.Close())

@@ -65,11 +65,11 @@ func (p *Peers) Cover(ctx context.Context, leader Peer) (uint64, error) {
 	return reply.GetIndex(), err
 }
 
-// Propose returns the outcome of a command, from the leader. consent.ErrUnreached means that the call can't have arrived; after any other
+// Propose returns the outcomes of commands, from the leader. consent.ErrUnreached means that the call can't have arrived; after any other
 // error it may have.
-func (p *Peers) Propose(ctx context.Context, leader Peer, command []byte) (outcome []byte, err error) {
-	reply, err := askPeer(ctx, p, leader, peerv1.PeerServiceClient.Propose, &peerv1.ProposeRequest{Command: command})
-	return reply.GetOutcome(), err
+func (p *Peers) Propose(ctx context.Context, leader Peer, commands [][]byte) (outcomes [][]byte, err error) {
+	reply, err := askPeer(ctx, p, leader, peerv1.PeerServiceClient.Propose, &peerv1.ProposeRequest{Commands: commands})
+	return reply.GetOutcomes(), err
 }
 
 // Report returns where a replica stands.

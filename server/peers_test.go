@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ var _ cluster.Peers = (*Peers)(nil)
 
 // fakeReplica answers other replicas as the test says.
 type fakeReplica struct {
-	propose func(ctx context.Context, command []byte) ([]byte, error)
+	propose func(ctx context.Context, commands [][]byte) ([][]byte, error)
 	report  *peerv1.ReportResponse
 
 	mu     sync.Mutex
@@ -34,8 +35,8 @@ func (f *fakeReplica) Term(context.Context) (uint64, error) { return 7, nil }
 
 func (f *fakeReplica) Cover(context.Context) (uint64, error) { return 42, nil }
 
-func (f *fakeReplica) Propose(ctx context.Context, command []byte) ([]byte, error) {
-	return f.propose(ctx, command)
+func (f *fakeReplica) Propose(ctx context.Context, commands [][]byte) ([][]byte, error) {
+	return f.propose(ctx, commands)
 }
 
 func (f *fakeReplica) Report(context.Context) (*peerv1.ReportResponse, error) { return f.report, nil }
@@ -47,7 +48,7 @@ func (f *fakeReplica) ChangeMembership(_ context.Context, change *peerv1.ChangeM
 	return nil
 }
 
-func echo(_ context.Context, command []byte) ([]byte, error) { return command, nil }
+func echo(_ context.Context, commands [][]byte) ([][]byte, error) { return commands, nil }
 
 // peerRig is a replica on loopback that is asked by Peers over connections that the test can cut.
 type peerRig struct {
@@ -148,8 +149,9 @@ func TestPeersAsk(t *testing.T) {
 		t.Errorf("covering index %d", index)
 	}
 	large := bytes.Repeat([]byte("x"), 8<<20)
-	if got := must[[]byte](t)(r.peers.Propose(ctx, r.to, large)); !bytes.Equal(got, large) {
-		t.Errorf("%d bytes came back", len(got))
+	commands := [][]byte{[]byte("small"), {}, large}
+	if back := must[[][]byte](t)(r.peers.Propose(ctx, r.to, commands)); !slices.EqualFunc(back, commands, bytes.Equal) {
+		t.Errorf("%d outcomes came back, and differ", len(back))
 	}
 	if diff := cmp.Diff(report, must[*peerv1.ReportResponse](t)(r.peers.Report(ctx, r.to)), protocmp.Transform()); diff != "" {
 		t.Error(diff)
@@ -164,7 +166,7 @@ func TestPeersAsk(t *testing.T) {
 	if n := r.dialed(); n != 1 {
 		t.Errorf("%d connections for one replica", n)
 	}
-	if _, err := r.peers.Propose(ctx, r.to, make([]byte, maxPeerBytes)); err == nil || errors.Is(err, consent.ErrUnreached) {
+	if _, err := r.peers.Propose(ctx, r.to, [][]byte{make([]byte, maxPeerBytes)}); err == nil || errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("a command that is too large: %v", err)
 	}
 }
@@ -172,7 +174,7 @@ func TestPeersAsk(t *testing.T) {
 // TestPeerErrorsKeepTheirMeaning sends every error that the law knows to another replica and back.
 func TestPeerErrorsKeepTheirMeaning(t *testing.T) {
 	var failure error
-	r := newPeerRig(t, &fakeReplica{propose: func(context.Context, []byte) ([]byte, error) { return nil, failure }})
+	r := newPeerRig(t, &fakeReplica{propose: func(context.Context, [][]byte) ([][]byte, error) { return nil, failure }})
 	sentinels := []error{
 		consent.ErrStale, consent.ErrNotReady, consent.ErrEpoch, consent.ErrNotWritten, consent.ErrOutcomeUnknown, consent.ErrOverloaded,
 		consent.ErrRequestReused, consent.ErrRequestExpired, consent.ErrRequestFuture, consent.ErrETag, consent.ErrUnknownTenant,
@@ -216,8 +218,8 @@ func TestPeerErrorsKeepTheirMeaning(t *testing.T) {
 func TestUnreachedIsCertain(t *testing.T) {
 	arrived := make(chan struct{})
 	var r *peerRig
-	r = newPeerRig(t, &fakeReplica{propose: func(ctx context.Context, command []byte) ([]byte, error) {
-		if string(command) == "cut" {
+	r = newPeerRig(t, &fakeReplica{propose: func(ctx context.Context, commands [][]byte) ([][]byte, error) {
+		if string(commands[0]) == "cut" {
 			r.cut()
 		}
 		close(arrived)
@@ -260,7 +262,7 @@ func TestUnreachedIsCertain(t *testing.T) {
 			arrived = make(chan struct{})
 			ctx, cancel := context.WithTimeout(context.Background(), tt.within)
 			defer cancel()
-			_, err := tt.peers.Propose(ctx, tt.to, []byte(tt.command))
+			_, err := tt.peers.Propose(ctx, tt.to, [][]byte{[]byte(tt.command)})
 			if err == nil || errors.Is(err, consent.ErrUnreached) == tt.reached || !strings.Contains(err.Error(), tt.words) {
 				t.Errorf("error %v, want one that says unreached: %v, and %q", err, !tt.reached, tt.words)
 			}
@@ -279,7 +281,7 @@ func TestPeersFindARestartedReplica(t *testing.T) {
 	r := newPeerRig(t, &fakeReplica{propose: echo})
 	first := r.serve(t, "127.0.0.1:0")
 	to := Peer{"c", first.address}
-	must[[]byte](t)(r.peers.Propose(background(t), to, nil))
+	must[[][]byte](t)(r.peers.Propose(background(t), to, nil))
 	first.stop()
 	waitFor(t, "the replica to be missed", func() bool {
 		_, err := r.peers.Propose(background(t), to, nil)
@@ -319,7 +321,7 @@ func TestKeepClosesTheOthers(t *testing.T) {
 }
 
 func TestPeerServerOutlivesAPanic(t *testing.T) {
-	r := newPeerRig(t, &fakeReplica{propose: func(context.Context, []byte) ([]byte, error) { panic("at the disco") }})
+	r := newPeerRig(t, &fakeReplica{propose: func(context.Context, [][]byte) ([][]byte, error) { panic("at the disco") }})
 	if _, err := r.peers.Propose(background(t), r.to, nil); err == nil || errors.Is(err, consent.ErrUnreached) {
 		t.Errorf("error %v", err)
 	}
@@ -340,11 +342,11 @@ func TestPeerServerStops(t *testing.T) {
 	for name, patient := range map[string]bool{"patiently": true, "at once": false} {
 		t.Run(name, func(t *testing.T) {
 			arrived, release := make(chan struct{}), make(chan struct{})
-			r := newPeerRig(t, &fakeReplica{propose: func(ctx context.Context, _ []byte) ([]byte, error) {
+			r := newPeerRig(t, &fakeReplica{propose: func(ctx context.Context, _ [][]byte) ([][]byte, error) {
 				close(arrived)
 				select {
 				case <-release:
-					return []byte("done"), nil
+					return [][]byte{[]byte("done")}, nil
 				case <-ctx.Done():
 					return nil, ctx.Err()
 				}

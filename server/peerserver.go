@@ -21,8 +21,8 @@ type PeerBackend interface {
 	Term(ctx context.Context) (uint64, error)
 	// Cover returns an index that covers every write acknowledged before the call, if this replica leads.
 	Cover(ctx context.Context) (uint64, error)
-	// Propose returns the outcome of a command, if this replica leads.
-	Propose(ctx context.Context, command []byte) (outcome []byte, err error)
+	// Propose returns the outcome of each command, if this replica leads.
+	Propose(ctx context.Context, commands [][]byte) (outcomes [][]byte, err error)
 	// Report returns where this replica stands.
 	Report(ctx context.Context) (*peerv1.ReportResponse, error)
 	// ChangeMembership changes who belongs to the cluster, if this replica leads.
@@ -119,10 +119,10 @@ func (s *peerService) Cover(ctx context.Context, _ *peerv1.CoverRequest) (*peerv
 	return &peerv1.CoverResponse{Index: index}, err
 }
 
-// Propose answers with the outcome of a command.
+// Propose answers with the outcomes of commands.
 func (s *peerService) Propose(ctx context.Context, r *peerv1.ProposeRequest) (*peerv1.ProposeResponse, error) {
-	outcome, err := s.backend.Propose(ctx, r.GetCommand())
-	return &peerv1.ProposeResponse{Outcome: outcome}, err
+	outcomes, err := s.backend.Propose(ctx, r.GetCommands())
+	return &peerv1.ProposeResponse{Outcomes: outcomes}, err
 }
 
 // Report answers where this replica stands.

@@ -79,11 +79,23 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // EncodeEntry returns the entry of some commands, stamped with the leader's time.
 func EncodeEntry(stamp consent.Time, commands []Command) []byte {
-	entry := binary.LittleEndian.AppendUint64([]byte{entryVersion}, uint64(stamp))
-	var body []byte
+	encoded := make([][]byte, len(commands))
 	for i := range commands {
-		body = appendCommand(body[:0], &commands[i])
-		entry = appendBytes(entry, body)
+		encoded[i] = EncodeCommand(commands[i])
+	}
+	return EntryOf(stamp, encoded)
+}
+
+// EntryOf is EncodeEntry for commands that EncodeCommand has encoded.
+func EntryOf(stamp consent.Time, commands [][]byte) []byte {
+	size := entryHead + entryTail
+	for _, command := range commands {
+		size += binary.MaxVarintLen32 + len(command)
+	}
+	entry := append(make([]byte, 0, size), entryVersion)
+	entry = binary.LittleEndian.AppendUint64(entry, uint64(stamp))
+	for _, command := range commands {
+		entry = appendBytes(entry, command)
 	}
 	return binary.LittleEndian.AppendUint32(entry, crc32.Checksum(entry, castagnoli))
 }

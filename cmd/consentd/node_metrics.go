@@ -41,7 +41,7 @@ func nodeMetrics() []nodeMetric {
 			func(s cluster.Stats) float64 { return s.Age.Seconds() }},
 		{"storage_full", "1 while writes are refused because the disk is nearly full.", gauge,
 			func(s cluster.Stats) float64 { return number(s.StorageFull) }},
-		{"writes_waiting", "Commands that wait to be proposed.", gauge, func(s cluster.Stats) float64 { return float64(s.Waiting) }},
+		{"writes_waiting", "Commands that wait to be proposed, or to be sent to the leader.", gauge, func(s cluster.Stats) float64 { return float64(s.Waiting) }},
 		{"tenants", "Tenants of which something is held.", gauge, func(s cluster.Stats) float64 { return float64(s.Tenants) }},
 		{"subjects", "Subjects of which something is recorded.", gauge, func(s cluster.Stats) float64 { return float64(s.Subjects) }},
 		{"records_bytes", "Memory for the records and their index.", gauge, func(s cluster.Stats) float64 { return float64(s.RecordBytes) }},

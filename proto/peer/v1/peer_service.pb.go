@@ -301,7 +301,7 @@ func (x *CoverResponse) GetIndex() uint64 {
 type ProposeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the encoding of the log. Subjects are pseudonyms.
-	Command       []byte `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	Commands      [][]byte `protobuf:"bytes,1,rep,name=commands,proto3" json:"commands,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -336,17 +336,17 @@ func (*ProposeRequest) Descriptor() ([]byte, []int) {
 	return file_peer_v1_peer_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ProposeRequest) GetCommand() []byte {
+func (x *ProposeRequest) GetCommands() [][]byte {
 	if x != nil {
-		return x.Command
+		return x.Commands
 	}
 	return nil
 }
 
 type ProposeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The outcome, in an encoding of the replicas' own.
-	Outcome       []byte `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// One for each command, in their order, in an encoding of the replicas' own.
+	Outcomes      [][]byte `protobuf:"bytes,1,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -381,9 +381,9 @@ func (*ProposeResponse) Descriptor() ([]byte, []int) {
 	return file_peer_v1_peer_service_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ProposeResponse) GetOutcome() []byte {
+func (x *ProposeResponse) GetOutcomes() [][]byte {
 	if x != nil {
-		return x.Outcome
+		return x.Outcomes
 	}
 	return nil
 }
@@ -1043,11 +1043,11 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\"\x0e\n" +
 	"\fCoverRequest\"%\n" +
 	"\rCoverResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"*\n" +
-	"\x0eProposeRequest\x12\x18\n" +
-	"\acommand\x18\x01 \x01(\fR\acommand\"+\n" +
-	"\x0fProposeResponse\x12\x18\n" +
-	"\aoutcome\x18\x01 \x01(\fR\aoutcome\"\x0f\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\",\n" +
+	"\x0eProposeRequest\x12\x1a\n" +
+	"\bcommands\x18\x01 \x03(\fR\bcommands\"-\n" +
+	"\x0fProposeResponse\x12\x1a\n" +
+	"\boutcomes\x18\x01 \x03(\fR\boutcomes\"\x0f\n" +
 	"\rReportRequest\"\x86\x02\n" +
 	"\x0eReportResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1d\n" +

@@ -43,8 +43,8 @@ type PeerServiceClient interface {
 	// Cover returns an index of the log that covers every write acknowledged
 	// before the call, found out after the call has arrived. Only a leader can.
 	Cover(ctx context.Context, in *CoverRequest, opts ...grpc.CallOption) (*CoverResponse, error)
-	// Propose has a command proposed by the leader, and returns what it came to.
-	// It isn't passed on: a replica that doesn't lead says so.
+	// Propose has commands proposed by the leader, and returns what each came to.
+	// They aren't passed on: a replica that doesn't lead says so.
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
 	// Report returns where the replica stands.
 	Report(ctx context.Context, in *ReportRequest, opts ...grpc.CallOption) (*ReportResponse, error)
@@ -123,8 +123,8 @@ type PeerServiceServer interface {
 	// Cover returns an index of the log that covers every write acknowledged
 	// before the call, found out after the call has arrived. Only a leader can.
 	Cover(context.Context, *CoverRequest) (*CoverResponse, error)
-	// Propose has a command proposed by the leader, and returns what it came to.
-	// It isn't passed on: a replica that doesn't lead says so.
+	// Propose has commands proposed by the leader, and returns what each came to.
+	// They aren't passed on: a replica that doesn't lead says so.
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
 	// Report returns where the replica stands.
 	Report(context.Context, *ReportRequest) (*ReportResponse, error)
