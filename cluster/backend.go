@@ -30,7 +30,11 @@ func (n *Node) View(ctx context.Context, c consent.Consistency) (consent.View, e
 	case bug("forget the staleness bound"):
 		return consent.View{Head: n.store.Head(), FreshAsOf: p.asOf, Bound: time.Hour}, nil
 	}
-	return consent.View{Head: n.store.Head(), FreshAsOf: p.asOf, Bound: n.bound()}, nil
+	head := n.store.Head()
+	if at := c.AtLeast; at != (consent.Revision{}) && head.Revision.Epoch != at.Epoch {
+		return consent.View{}, consent.ErrEpoch // a backup was restored since the revision was reached
+	}
+	return consent.View{Head: head, FreshAsOf: p.asOf, Bound: n.bound()}, nil
 }
 
 // meet waits until the state here meets the consistency.

@@ -125,6 +125,54 @@ func TestRestoreOnAFollower(t *testing.T) {
 	}
 }
 
+// TestRevisionsOfBeforeRestores: at a revision of one or two restores ago nothing is answered, nor while the restore comes.
+func TestRevisionsOfBeforeRestores(t *testing.T) {
+	c := newCluster(t, 3, 0, nil)
+	file := backedUp(t, c.keyOf(), 10)
+	n := c.node(c.leader())
+	var before []consent.Revision
+	for range 3 {
+		r := mustWrite(t, n, grant(t, "new")).Revision
+		stop := make(chan struct{})
+		var asking sync.WaitGroup
+		for _, id := range c.ids {
+			for range 4 {
+				asking.Go(func() { askAtUntil(t, c.node(id), r, stop) })
+			}
+		}
+		before = append(before, r)
+		restored := restoreInto(t, n, true, file)
+		close(stop)
+		asking.Wait()
+		for _, id := range c.ids {
+			if _, err := c.node(id).View(t.Context(), consent.Consistency{AtLeast: restored}); err != nil {
+				t.Errorf("%s: at the restore's revision: %v", id, err)
+			}
+			for _, r := range before {
+				if _, err := c.node(id).View(t.Context(), consent.Consistency{AtLeast: r}); !errors.Is(err, consent.ErrEpoch) {
+					t.Errorf("%s: at %s, which is of before: %v, want %v", id, r, err, consent.ErrEpoch)
+				}
+			}
+		}
+	}
+}
+
+// askAtUntil asks for views at a revision, which are of its epoch or none.
+func askAtUntil(t *testing.T, n *Node, r consent.Revision, stop <-chan struct{}) {
+	for {
+		view, err := n.View(t.Context(), consent.Consistency{AtLeast: r, Full: true})
+		if err == nil && view.Revision.Epoch != r.Epoch {
+			t.Errorf("at %s: answered from the state at %s", r, view.Revision)
+			return
+		}
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
 // TestRestoreRefuses what isn't whole, or another's, and changes nothing then.
 func TestRestoreRefuses(t *testing.T) {
 	o := memoryOptions(t, vfs.NewMem())

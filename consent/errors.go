@@ -9,7 +9,7 @@ var (
 	// ErrNotReady is returned before the first proof that the state is the newest, and while shutting down.
 	ErrNotReady = errors.New("not ready yet: ask again")
 	// ErrEpoch is returned for a revision of another epoch: a backup was restored since, or it is another cluster's.
-	ErrEpoch = errors.New("the revision is of another epoch: read again, and use the revision of that reply")
+	ErrEpoch = errors.New("the revision is of another epoch, as after a backup was restored: read again, and use the revision of that reply")
 	// ErrNotWritten is returned when a write has certainly not happened, and may be tried again.
 	ErrNotWritten = errors.New("not written: try again")
 	// ErrOutcomeUnknown is returned when a write may or may not have happened.

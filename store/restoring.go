@@ -55,7 +55,9 @@ const restorePatience = 5_000
 //     leads back there, and the log, which no snapshot may cut meanwhile, brings the pieces again.
 //  2. So nothing changes meanwhile but terms and stamps, which the entry after it writes. Whatever else asks for a change is refused;
 //     a repeat of what was executed asks for none, and is answered.
-//  3. Whether a step succeeds depends on the state, the steps and the stamps. What is wrong with the bytes is found by reading them, as
+//  3. An epoch never comes again: a late copy of a restore's steps must neither begin it anew, with nobody to go on, nor bring a state back
+//     under an epoch of which there are revisions. The newest that have ended are remembered.
+//  4. Whether a step succeeds depends on the state, the steps and the stamps. What is wrong with the bytes is found by reading them, as
 //     Inspect does, and refused by all replicas alike. A replica that can't build what was readable can't go on: others can.
 //
 // A version that reads streams which an earlier one calls unreadable has to bring them by steps that the earlier one can't decode, so that
@@ -137,7 +139,7 @@ func (e *entry) endRestore(epoch uint64) {
 	if r := e.state.restoring; r != nil && r.epoch == epoch {
 		e.state.endRestoring()
 	}
-	e.meta.ended = epoch
+	e.meta.end(epoch)
 }
 
 // applyRestore takes a step.
@@ -162,7 +164,7 @@ func (e *entry) restoreStep(c *RestoreCommand) error {
 	case c.Step == RestoreGiveUp:
 		e.endRestore(c.Epoch)
 		return nil
-	case c.Epoch == e.meta.ended, r == nil && !begins:
+	case e.meta.hasEnded(c.Epoch), r == nil && !begins:
 		return ErrRestoreEnded
 	case r == nil && !c.Replace && len(st.tenants()) > 0:
 		return ErrNotEmpty
@@ -245,6 +247,7 @@ func (e *entry) replace() error {
 	if e.meta.keyed {
 		m.keyCheck = e.meta.keyCheck
 	}
+	m.end(e.meta.epoch)
 	st.meta = m
 	st.requests.forget(m.horizon)
 	batch := st.ledger.db.NewBatch()

@@ -306,6 +306,57 @@ func TestLateFirstPiece(t *testing.T) {
 	}
 }
 
+// TestEpochsNeverComeAgain: of restores that are over, finished or not, nothing that comes late is taken, not even all of it.
+func TestEpochsNeverComeAgain(t *testing.T) {
+	_, stream := older(t)
+	o := Options{FS: vfs.NewMem(), Dir: "dir"}
+	f := running(t, o)
+	first := func(epoch uint64) RestoreCommand { return RestoreCommand{Epoch: epoch, Replace: true, Piece: stream} }
+	must := func(steps ...RestoreCommand) {
+		t.Helper()
+		for _, c := range steps {
+			if err := f.step(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const finished = 3
+	for epoch := range uint64(finished) {
+		must(first(100+epoch), RestoreCommand{Epoch: 100 + epoch, Step: RestoreWhole, Offset: uint64(len(stream)), Sum: sha256.Sum256(stream)},
+			RestoreCommand{Epoch: 100 + epoch, Step: RestoreFinish})
+	}
+	for epoch := range uint64(maxEnded - finished) {
+		must(first(200+epoch), RestoreCommand{Epoch: 200 + epoch, Step: RestoreGiveUp})
+	}
+	closeStore(t, f.store)
+	f.store = openStore(t, o)
+	over := []uint64{6, 100, 101}
+	for epoch := range uint64(maxEnded - finished) {
+		over = append(over, 200+epoch)
+	}
+	for _, epoch := range over {
+		if err := f.step(first(epoch)); !errors.Is(err, ErrRestoreEnded) || f.store.Restoring() {
+			t.Errorf("epoch %d again: %v, restoring %t; want %v", epoch, err, f.store.Restoring(), ErrRestoreEnded)
+		}
+	}
+}
+
+// TestMetaOfEpochs is read as it was written, with and without a key.
+func TestMetaOfEpochs(t *testing.T) {
+	for ended := range maxEnded + 2 {
+		for _, m := range []meta{{applied: 1}, {applied: 1, keyed: true, keyCheck: [16]byte{1}}} {
+			for epoch := range uint64(ended) {
+				m.end(epoch + 1)
+				m.end(epoch + 1)
+			}
+			got, err := decodeMeta(m.encode())
+			if diff := cmp.Diff(m, got, cmp.AllowUnexported(meta{})); err != nil || diff != "" || len(got.ended) != min(ended, maxEnded) {
+				t.Errorf("%d epochs: %v (-want +got):\n%s", ended, err, diff)
+			}
+		}
+	}
+}
+
 // TestFinishAndItsRepeatInOneEntry: both are told the revision that there is.
 func TestFinishAndItsRepeatInOneEntry(t *testing.T) {
 	_, stream := older(t)

@@ -2,8 +2,10 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -93,7 +95,7 @@ type meta struct {
 	bound    time.Duration // of staleness; 0 for none yet
 	keyed    bool          // keyCheck is set
 	keyCheck [16]byte
-	ended    uint64 // the epoch of the last restore that came to nothing; 0 for none
+	ended    []uint64 // epochs that never come again, the newest last: see end
 }
 
 func (m *meta) encode() []byte {
@@ -103,9 +105,11 @@ func (m *meta) encode() []byte {
 	}
 	if m.keyed {
 		value = append(value, m.keyCheck[:]...)
+	} else if len(m.ended) > 0 {
+		value = append(value, 0) // two epochs are as long as a check value
 	}
-	if m.ended != 0 {
-		value = binary.LittleEndian.AppendUint64(value, m.ended)
+	for _, epoch := range m.ended {
+		value = binary.LittleEndian.AppendUint64(value, epoch)
 	}
 	return value
 }
@@ -121,20 +125,32 @@ func decodeMeta(value []byte) (meta, error) {
 		applied: in.uint64(), epoch: in.uint64(), term: in.uint64(), stamp: consent.Time(in.uint64()), horizon: in.uint64(),
 		bound: in.milliseconds(),
 	}
-	if m.keyed = len(in.rest) >= len(m.keyCheck); m.keyed {
+	if m.keyed = len(in.rest) > 0 && len(in.rest)%8 == 0; m.keyed {
 		m.keyCheck = in.array()
+	} else if len(in.rest) > 0 && in.take(1)[0] != 0 {
+		in.fail(errors.New("it has neither a check value nor none"))
 	}
-	if len(in.rest) > 0 {
-		m.ended = in.uint64()
+	for in.err == nil && len(in.rest) > 0 {
+		m.ended = append(m.ended, in.uint64())
 	}
-	switch {
-	case in.err != nil:
+	if in.err != nil {
 		return m, fmt.Errorf("%w: its applied index: %w", ErrLedger, in.err)
-	case len(in.rest) > 0:
-		return m, fmt.Errorf("%w: its applied index: %d bytes are left over", ErrLedger, len(in.rest))
 	}
 	return m, nil
 }
+
+// maxEnded is how many epochs are remembered that have ended. A step of a restore that comes late comes within the deadline of whoever sent
+// it, half a minute; each restore takes a round of the log for each of its steps, and its file's way here before.
+const maxEnded = 16
+
+// end notes that an epoch never comes again: it was replaced, or its restore came to nothing.
+func (m *meta) end(epoch uint64) {
+	if epoch != 0 && !m.hasEnded(epoch) {
+		m.ended = append(slices.Clone(m.ended[max(0, len(m.ended)-maxEnded+1):]), epoch)
+	}
+}
+
+func (m *meta) hasEnded(epoch uint64) bool { return slices.Contains(m.ended, epoch) }
 
 // format takes the version that a value begins with.
 func (in *input) format() {
