@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +27,13 @@ func BenchmarkMillion(b *testing.B) {
 	held := [2]int64{began + 1, subjects.Load()}
 	b.Run("restart", func(b *testing.B) { benchmarkRestart(b, followers[0], size) })
 	b.Run("join", func(b *testing.B) { benchmarkJoin(b, c, size) })
-	b.Run("checks", func(b *testing.B) { benchmarkChecksBesideBackup(b, followers[1], held) })
+	b.Run("checks", func(b *testing.B) { benchmarkBeside(b, followers[1], time.Millisecond, askOf(followers[1], held)) })
+	b.Run("writes", func(b *testing.B) {
+		benchmarkBeside(b, leader, 5*time.Millisecond, func() error {
+			_, err := leader.Write(context.Background(), grantsOfNew(b, 1))
+			return err
+		})
+	})
 }
 
 // benchmarkRestart stops a member and measures from its start until it answers.
@@ -111,57 +120,129 @@ func waitLong(tb testing.TB, what string, holds func() bool) {
 	}
 }
 
-// benchmarkChecksBesideBackup asks a replica a thousand checks a second through gRPC, by turns while it streams its state and while it doesn't.
-// An iteration is a stream, and as much time without.
-func benchmarkChecksBesideBackup(b *testing.B, r *realReplica, held [2]int64) {
-	client := consentv1.NewPermissionServiceClient(r.dial())
-	var with, without, streams []time.Duration
-	for range b.N {
-		began := time.Now()
-		with = append(with, checkWhile(b, client, held, func() {
-			if err := r.BackUp(context.Background(), io.Discard); err != nil {
-				b.Error(err)
-			}
-		})...)
-		stream := time.Since(began)
-		streams = append(streams, stream)
-		without = append(without, checkWhile(b, client, held, func() { <-time.After(max(stream, time.Second)) })...)
-	}
-	reportMS(b, "beside", with)
-	reportMS(b, "alone", without)
-	b.ReportMetric(float64(share(with, 0.99))/float64(share(without, 0.99)), "p99-ratio")
-	b.ReportMetric(median(streams).Seconds(), "s/stream")
+// besides are what checks and writes are measured beside.
+var besides = []struct {
+	name string
+	work func(*realReplica) error
+}{
+	{"processor", spin},
+	{"backup", func(r *realReplica) error { return r.BackUp(context.Background(), io.Discard) }},
+	{"stream", streamSnapshot},
+	{"snapshot", markSnapshot},
+	{"grpc", backUpThroughGRPC},
 }
 
-// checkWhile asks a check every millisecond until work is done, and returns how long the answers took.
-func checkWhile(b *testing.B, client consentv1.PermissionServiceClient, held [2]int64, work func()) (took []time.Duration) {
+// benchmarkBeside asks something of a replica every so often, by turns while it works and while it doesn't. An iteration is a work of at
+// least a second, and as much time without.
+func benchmarkBeside(b *testing.B, r *realReplica, every time.Duration, ask func() error) {
+	if err := markSnapshot(r); err != nil {
+		b.Fatal(err)
+	}
+	for _, beside := range besides {
+		b.Run(beside.name, func(b *testing.B) {
+			var with, without, works []time.Duration
+			for range b.N {
+				began := time.Now()
+				with = append(with, askWhile(b, every, ask, func() {
+					for time.Since(began) < time.Second {
+						begun := time.Now()
+						if err := beside.work(r); err != nil {
+							b.Fatal(err)
+						}
+						works = append(works, time.Since(begun))
+					}
+				})...)
+				took := time.Since(began)
+				without = append(without, askWhile(b, every, ask, func() { <-time.After(took) })...)
+			}
+			reportMS(b, "beside", with)
+			reportMS(b, "alone", without)
+			b.ReportMetric(float64(share(with, 0.99))/float64(share(without, 0.99)), "p99-ratio")
+			b.ReportMetric(median(works).Seconds(), "s/work")
+		})
+	}
+}
+
+// askWhile asks every so often until work is done, and returns how long the answers took.
+func askWhile(b *testing.B, every time.Duration, ask func() error, work func()) (took []time.Duration) {
 	done := make(chan struct{})
 	go func() { defer close(done); work() }()
-	pace := time.NewTicker(time.Millisecond)
+	pace := time.NewTicker(every)
 	defer pace.Stop()
 	var all sync.WaitGroup
 	var mu sync.Mutex
-	for subject := held[0]; ; subject += 7919 {
+	for {
 		select {
 		case <-done:
 			all.Wait()
 			return took
 		case <-pace.C:
 		}
-		if subject > held[1] {
-			subject = held[0] + subject%7919
-		}
 		all.Go(func() {
 			asked := time.Now()
-			reply, err := client.Check(context.Background(), &consentv1.CheckRequest{
-				Tenant: "shop", Subject: importedSubject(subject), Permissions: []string{"newsletter/email"},
-			})
-			if err != nil || reply.GetResults()[0].GetAnswer().GetDecision() != consentv1.Decision_DECISION_ALLOW {
-				b.Errorf("subject %d: %v, %v", subject, reply, err)
-			}
+			err := ask()
 			mu.Lock()
 			defer mu.Unlock()
 			took = append(took, time.Since(asked))
+			if err != nil {
+				b.Error(err)
+			}
 		})
 	}
+}
+
+// askOf returns what asks a replica through gRPC for one imported subject after the other.
+func askOf(r *realReplica, held [2]int64) func() error {
+	client := consentv1.NewPermissionServiceClient(r.dial())
+	var asked atomic.Int64
+	return func() error {
+		subject := held[0] + asked.Add(7919)%(held[1]-held[0])
+		reply, err := client.Check(context.Background(), &consentv1.CheckRequest{
+			Tenant: "shop", Subject: importedSubject(subject), Permissions: []string{"newsletter/email"},
+		})
+		if err != nil || reply.GetResults()[0].GetAnswer().GetDecision() != consentv1.Decision_DECISION_ALLOW {
+			return fmt.Errorf("subject %d: %v, %w", subject, reply, err)
+		}
+		return nil
+	}
+}
+
+// spin keeps a processor busy with nothing of ours.
+func spin(*realReplica) error {
+	var block [4096]byte
+	for began := time.Now(); time.Since(began) < time.Second; {
+		sum := sha256.Sum256(block[:])
+		copy(block[:], sum[:])
+	}
+	return nil
+}
+
+// streamSnapshot makes the stream of the newest snapshot, as for a follower.
+func streamSnapshot(r *realReplica) error {
+	info := r.snapshots.latest()
+	if info == nil {
+		return errors.New("there is no snapshot")
+	}
+	stream, _, err := r.snapshots.materialise(info)
+	if err != nil {
+		return err
+	}
+	return stream.Close()
+}
+
+func markSnapshot(r *realReplica) error {
+	_, err := r.TakeSnapshot(context.Background())
+	return err
+}
+
+// backUpThroughGRPC takes a backup as the command does.
+func backUpThroughGRPC(r *realReplica) error {
+	stream, err := consentv1.NewClusterServiceClient(r.dial()).BackUp(context.Background(), &consentv1.BackUpRequest{})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }

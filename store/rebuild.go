@@ -23,8 +23,8 @@ const (
 	reportEvery = time.Second
 )
 
-// openState opens a ledger and rebuilds from it what is held in memory.
-func (s *Store) openState(dir string) (*state, error) {
+// openState opens a ledger and rebuilds from it what is held in memory, each reader of it at a pace.
+func (s *Store) openState(dir string, beside func() *pace) (*state, error) {
 	l, err := openLedger(s.options.FS, dir, s.options.Logger, s.fail)
 	if err != nil {
 		return nil, err
@@ -33,7 +33,7 @@ func (s *Store) openState(dir string) (*state, error) {
 	// A reader may be in the memory of a state that was replaced. It keeps the memory reachable until it has read the last word and the
 	// shard's version after that, and only then are the chunks unmapped.
 	runtime.AddCleanup(st.memory, (*arena).close, st.memory.arena)
-	if err := st.rebuild(s.options.Logger); err != nil {
+	if err := st.rebuild(s.options.Logger, beside); err != nil {
 		l.release()
 		return nil, err
 	}
@@ -41,7 +41,7 @@ func (s *Store) openState(dir string) (*state, error) {
 }
 
 // rebuild reads everything but history.
-func (st *state) rebuild(log *slog.Logger) error {
+func (st *state) rebuild(log *slog.Logger, beside func() *pace) error {
 	db := st.ledger.db
 	value, err := get(db, []byte{prefixMeta})
 	if err != nil {
@@ -68,7 +68,7 @@ func (st *state) rebuild(log *slog.Logger) error {
 	st.head.Store(&consent.Head{
 		Revision: consent.Revision{Epoch: st.meta.epoch, Index: st.meta.applied}, Stamp: st.meta.stamp, Tenants: tenants,
 	})
-	return readRecords(db, st.memory, log)
+	return readRecords(db, st.memory, log, beside)
 }
 
 func readRequests(from pebble.Reader, horizon uint64) (*requests, error) {
@@ -85,18 +85,19 @@ func readRequests(from pebble.Reader, horizon uint64) (*requests, error) {
 
 // readRecords puts every record of the ledger into memory, from as many goroutines as there are processors, each in a range of keys
 // that no other is in. It logs how far it is.
-func readRecords(db *pebble.DB, to *memory, log *slog.Logger) error {
+func readRecords(db *pebble.DB, to *memory, log *slog.Logger, beside func() *pace) error {
 	var part, count atomic.Int64
 	finish := reportRecords(log, &count)
 	var workers errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() error {
+			beside := beside()
 			for {
 				n := part.Add(1) - 1
 				if n >= rebuildParts {
 					return nil
 				}
-				if err := readPart(db, to, byte(n), &count); err != nil {
+				if err := readPart(db, to, byte(n), &count, beside); err != nil {
 					return err
 				}
 			}
@@ -108,7 +109,7 @@ func readRecords(db *pebble.DB, to *memory, log *slog.Logger) error {
 }
 
 // readPart reads the records whose pseudonyms begin with a byte.
-func readPart(db *pebble.DB, to *memory, first byte, count *atomic.Int64) error {
+func readPart(db *pebble.DB, to *memory, first byte, count *atomic.Int64, beside *pace) error {
 	var words []uint64
 	seen := int64(0)
 	defer func() { count.Add(seen % rebuildStep) }()
@@ -117,6 +118,7 @@ func readPart(db *pebble.DB, to *memory, first byte, count *atomic.Int64) error 
 			return err
 		}
 		to.put(keyOf(key[1:]), words)
+		beside.worked(len(key) + len(value))
 		if seen++; seen%rebuildStep == 0 {
 			count.Add(rebuildStep)
 		}

@@ -47,7 +47,7 @@ func (s *Store) build(dir string, r io.Reader, to *rebase) (st *state, err error
 	if err := s.receive(dir, r, to); err != nil {
 		return nil, err
 	}
-	return s.openState(dir)
+	return s.openState(dir, newPace)
 }
 
 // receive writes a stream to a new ledger, and closes it once all of it is durable. What is read from it after that has passed Pebble's
@@ -71,8 +71,9 @@ func (s *Store) receive(dir string, r io.Reader, to *rebase) (err error) {
 
 // load writes all pairs of a stream to a database.
 func load(r io.Reader, db *pebble.DB, to *rebase) error {
-	batch := db.NewBatch()
+	batch, beside := db.NewBatch(), newPace()
 	err := readSnapshot(r, func(key, value []byte) (err error) {
+		beside.worked(len(key) + len(value))
 		if to != nil {
 			err = unreadable(to.set(batch, key, value)) // of the pair: a batch is in memory
 		} else {

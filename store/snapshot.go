@@ -19,7 +19,7 @@ import (
 const (
 	snapshotTitle = "consentd snapshot "
 	snapshotMagic = snapshotTitle + "2\n"
-	snapshotSpace = 256 << 10 // bytes written or read at once
+	snapshotSpace = 64 << 10 // bytes written or read at once
 )
 
 // Snapshot is the state at one index, while the store goes on. It holds disk space until it is closed.
@@ -59,15 +59,18 @@ func (s *Snapshot) Close() error {
 	return s.pinned.Close()
 }
 
-// WriteTo writes the stream that Restore reads, and returns its length. Written again, it is the same.
+// WriteTo writes the stream that Restore reads, and returns its length. Written again, it is the same. It takes half of a processor at
+// most.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	out := &snapshotWriter{sum: sha256.New()}
 	out.to = bufio.NewWriterSize(io.MultiWriter(w, out.sum), snapshotSpace)
 	out.write([]byte(snapshotMagic))
+	beside := newPace()
 	err := eachState(s.pinned, s.meta.horizon, func(key, value []byte) error {
 		out.writeBytes(key)
 		out.writeBytes(value)
 		out.pairs++
+		beside.worked(len(key) + len(value))
 		return out.err
 	})
 	if err != nil {

@@ -72,7 +72,7 @@ func Open(o Options) (*Store, error) {
 	if s.place, err = openPlace(o.FS, o.Dir); err != nil {
 		return nil, err
 	}
-	st, err := s.openState(s.place.ledgerDir())
+	st, err := s.openState(s.place.ledgerDir(), unpaced)
 	if err != nil {
 		s.place.close()
 		return nil, err
