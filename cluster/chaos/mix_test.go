@@ -54,6 +54,7 @@ type run struct {
 	joining []joining
 	removed *replica // which may not be known yet to be
 	removal string   // the fault that has removed it
+	damaged string   // what was done to its disk
 	behind  []*replica
 
 	copies      int

@@ -78,16 +78,25 @@ type joining struct {
 	fault string
 }
 
-// remove takes a voter out of the cluster, and has another one come in its place at the end, under a new id. One a run is enough.
+// remove takes a voter out of the cluster, who may lead, and has another one come in its place at the end, under a new id. One a run is
+// enough.
 func (r *run) remove(d *rand.Rand) func() {
 	whom := r.follower(d)
+	if d.IntN(3) == 0 {
+		whom = r.known()
+	}
 	if whom == nil || r.removed != nil {
 		return nil
 	}
-	r.removed, r.removal = whom, r.step
-	r.replicas = slices.DeleteFunc(r.replicas, func(o *replica) bool { return o == whom })
+	r.loses(whom)
 	_ = r.removeMember() // what isn't known to have happened is tried again in the end
 	return func() { r.joins("") }
+}
+
+// loses takes a member off those that have to be well in the end.
+func (r *run) loses(whom *replica) {
+	r.removed, r.removal = whom, r.step
+	r.replicas = slices.DeleteFunc(r.replicas, func(o *replica) bool { return o == whom })
 }
 
 func (r *run) removeMember() error {
@@ -101,14 +110,22 @@ func (r *run) removeMember() error {
 	return err
 }
 
-// endRemoval waits until a member that was to be removed is, and has ended by itself with the reason.
+// endRemoval waits until a member that was to be removed is, and has ended by itself with the reason. One whose disk was damaged need not
+// have noticed: whatever it has answered is judged like all else.
 func (r *run) endRemoval() {
 	r.t.Helper()
 	o := r.removed
 	if o == nil {
 		return
 	}
+	if r.damaged != "" {
+		r.t.Logf("%s: it ended by itself: %t", r.damaged, o.ended())
+		o.kill()
+	}
 	waitFor(r.t, o.id+" to be removed", func() bool { return r.removeMember() == nil })
+	if r.damaged != "" {
+		return
+	}
 	if o.process == nil {
 		o.start()
 	}

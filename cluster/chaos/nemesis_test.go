@@ -31,6 +31,7 @@ var nemeses = map[string]func(*run, *rand.Rand) func(){
 	"voter demoted and promoted": (*run).demote,
 	"member added":               (*run).join,
 	"member removed":             (*run).remove,
+	"files damaged":              (*run).damage,
 	"backup":                     (*run).backup,
 	"backup restored":            (*run).restore,
 }

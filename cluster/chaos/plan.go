@@ -37,6 +37,18 @@ func NewPlan(seed uint64, faults []string, count int, window time.Duration) Plan
 	return plan
 }
 
+// overlaps reports whether some of the faults last at the same time.
+func (p Plan) overlaps() bool {
+	var until time.Duration
+	for _, s := range p {
+		if s.At < until {
+			return true
+		}
+		until = max(until, s.At+s.For)
+	}
+	return false
+}
+
 func (p Plan) String() string {
 	texts := make([]string, len(p))
 	for i, s := range p {

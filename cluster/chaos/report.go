@@ -51,6 +51,9 @@ func NewReport(tb testing.TB, name string) *Report {
 	return r
 }
 
+// neverTook is how often a fault may be planned without ever doing anything.
+const neverTook = 8
+
 // Begin begins the report of a run, which ends with its test.
 func (r *Report) Begin(tb testing.TB, seed uint64, plan Plan) *RunReport {
 	tb.Helper()
@@ -92,17 +95,14 @@ func (r *RunReport) String() string {
 	return fmt.Sprintf("seed %d: %s, %.1fs: %s", r.Seed, r.verdict(), r.lasts.Seconds(), r.Plan)
 }
 
-// neverTook is how often a fault may be planned without ever doing anything.
-const neverTook = 8
-
 // end writes the totals, and fails the test for a fault that never did anything.
 func (r *Report) end() {
 	r.tb.Helper()
 	total, planned, took, looked := r.total()
-	r.say(r.tb, "%s\n%s", total, faultTable(planned, took, looked))
-	for name, count := range planned {
-		if looked && count >= neverTook && took[name] == 0 {
-			r.tb.Errorf("%q was planned %d times, and never did anything", name, count)
+	r.say(r.tb, "%s%s", total, faultTable(planned, took, looked))
+	if looked {
+		for _, name := range idle(planned, took) {
+			r.tb.Errorf("%q was planned %d times, and never did anything", name, planned[name])
 		}
 	}
 	if r.out != nil {
@@ -112,16 +112,29 @@ func (r *Report) end() {
 	}
 }
 
+// idle returns the faults that were planned often, and never did anything.
+func idle(planned, took map[string]int) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(planned)) {
+		if planned[name] >= neverTook && took[name] == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // total returns all runs together, in words, and how often each fault was planned and did something.
 func (r *Report) total() (text string, planned, took map[string]int, looked bool) {
 	planned, took = map[string]int{}, map[string]int{}
 	var c count
-	judged := 0
+	judged, overlapping := 0, 0
 	var unclean []string
 	for _, run := range r.runs {
 		c.add(run)
 		if run.Judged {
 			judged++
+		}
+		if run.Plan.overlaps() {
+			overlapping++
 		}
 		if !run.clean {
 			unclean = append(unclean, fmt.Sprint(run.Seed))
@@ -137,12 +150,15 @@ func (r *Report) total() (text string, planned, took map[string]int, looked bool
 	if unclean == nil {
 		unclean = []string{"none"}
 	}
-	return fmt.Sprintf("%s: %d runs in %s, %d judged; seeds of those that weren't clean: %s\n%s", r.name, len(r.runs),
-		time.Since(r.began).Round(time.Second), judged, strings.Join(unclean, ", "), &c), planned, took, looked
+	return fmt.Sprintf("%s: %d runs in %s, %d judged, %d with two faults at once; seeds of those that weren't clean: %s\n%s", r.name,
+		len(r.runs), time.Since(r.began).Round(time.Second), judged, overlapping, strings.Join(unclean, ", "), &c), planned, took, looked
 }
 
 func faultTable(planned, took map[string]int, looked bool) string {
-	text := "planned  took effect  fault"
+	if len(planned) == 0 {
+		return ""
+	}
+	text := "\nplanned  took effect  fault"
 	for _, name := range slices.Sorted(maps.Keys(planned)) {
 		effect := "-"
 		if looked {
