@@ -31,7 +31,7 @@ func TestProcesses(t *testing.T) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			plan := stretch(NewPlan(seed, Faults(t, nemeses), 3, 4*time.Second))
 			told := report.Begin(t, seed, plan)
-			r := newRun(t, seed)
+			r := newRun(t, seed, plan)
 			told.Ops = r.carryOut(plan)
 			if err := r.judge(told.Ops); err != nil {
 				t.Error(err)
@@ -68,14 +68,17 @@ type run struct {
 // chaosSubjects are few enough that callers meet.
 const chaosSubjects = 16
 
-func newRun(t *testing.T, seed uint64) *run {
+func newRun(t *testing.T, seed uint64, plan Plan) *run {
 	t.Helper()
 	dice := rand.New(rand.NewPCG(seed, 3))
-	voters := 3
+	voters, learners := 3, dice.IntN(2)
 	if dice.IntN(5) == 0 {
 		voters = 5
 	}
-	return newRunOf(t, seed, voters, dice.IntN(2))
+	if slices.ContainsFunc(plan, func(s Step) bool { return s.Fault == leftWithLearners }) {
+		learners = 1
+	}
+	return newRunOf(t, seed, voters, learners)
 }
 
 func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {

@@ -52,11 +52,13 @@ func (r *run) away(d *rand.Rand) func() {
 		return nil
 	}
 	whom.kill()
-	flooded := make(chan bool, 1)
+	flooded := make(chan uint64, 1)
 	through := r.running()
 	go func() { flooded <- flood(through, pastTheLog) }()
 	return func() {
-		if <-flooded && r.takeSnapshots() {
+		if entries := <-flooded; entries < pastTheLog {
+			r.t.Logf("%s was away for %d entries only", whom.id, entries)
+		} else if r.takeSnapshots() {
 			r.behind = append(r.behind, whom)
 		}
 		r.restart([]*replica{whom})
@@ -71,9 +73,9 @@ func noiseSubjects() (subjects []string) {
 	return subjects
 }
 
-// flood writes so many entries, of subjects that nobody asks about, and returns whether that has worked.
-func flood(through []*replica, entries uint64) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Second)
+// flood writes so many entries, of subjects that nobody asks about, and returns how many it has come to.
+func flood(through []*replica, entries uint64) uint64 {
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
 	var first, newest atomic.Uint64
 	var writing sync.WaitGroup
@@ -87,14 +89,14 @@ func flood(through []*replica, entries uint64) bool {
 					continue
 				}
 				first.CompareAndSwap(0, index)
-				if newest.Store(index); index > first.Load()+entries {
+				if newest.Store(max(index, newest.Load())); index >= first.Load()+entries {
 					cancel()
 				}
 			}
 		})
 	}
 	writing.Wait()
-	return newest.Load() > first.Load()+entries
+	return newest.Load() - first.Load()
 }
 
 func (r *replica) writeNoise(ctx context.Context, subject string) (index uint64, err error) {

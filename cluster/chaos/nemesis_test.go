@@ -17,7 +17,7 @@ var nemeses = map[string]func(*run, *rand.Rand) func(){
 	"SIGTERM of the leader":      (*run).stopLeader,
 	"leader cut off":             func(r *run, d *rand.Rand) func() { return r.apart(d, r.known()) },
 	"follower cut off":           func(r *run, d *rand.Rand) func() { return r.apart(d, r.follower(d)) },
-	"leader left with learners":  (*run).withLearners,
+	leftWithLearners:             (*run).withLearners,
 	"leader can't send":          func(r *run, _ *rand.Rand) func() { return r.mute(r.known()) },
 	"leader can't hear":          func(r *run, _ *rand.Rand) func() { return r.deaf(r.known()) },
 	"follower can't hear":        func(r *run, d *rand.Rand) func() { return r.deaf(r.follower(d)) },
@@ -35,6 +35,9 @@ var nemeses = map[string]func(*run, *rand.Rand) func(){
 	"backup":                     (*run).backup,
 	"backup restored":            (*run).restore,
 }
+
+// leftWithLearners needs a learner.
+const leftWithLearners = "leader left with learners"
 
 // awayPastTheLog is known to have done something once a replica that was away is back.
 const awayPastTheLog = "follower away past the log"
