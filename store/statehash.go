@@ -20,12 +20,13 @@ func (s *Store) StateHash() ([32]byte, error) {
 	sum := sha256.New()
 	out := &snapshotWriter{to: bufio.NewWriterSize(sum, snapshotSpace)}
 	records := 0
+	common := st.meta
+	common.applied = 0
+	out.writeBytes(common.encode()) // from memory: the ledger has none before the first entry
 	err := eachState(st.ledger.db, st.meta.horizon, func(key, value []byte) error {
 		switch key[0] {
 		case prefixMeta:
-			m := st.meta
-			m.applied = 0
-			value = m.encode()
+			return nil
 		case prefixRecord:
 			records++
 			if err := st.memory.agrees(key, value); err != nil {

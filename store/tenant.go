@@ -26,7 +26,6 @@ func (e *entry) keepTenant(t consent.Tenant) {
 	if t.Number == e.nextTenant {
 		e.nextTenant++
 	}
-	t.Epoch = e.meta.epoch
 	e.tenants[t.Name] = &t
 }
 
@@ -64,6 +63,7 @@ func (e *entry) tenantsAfter() map[string]*consent.Tenant {
 		after[name] = t
 	}
 	for name, t := range e.tenants {
+		t.Epoch = e.meta.epoch // which a term start may have set behind them
 		after[name] = t
 	}
 	return after
