@@ -20,6 +20,8 @@ type peerTransport interface {
 type raftStore interface {
 	raft.LogStore
 	raft.StableStore
+	// believe has GetLog return an entry of no term for an index that isn't there, until believe(0).
+	believe(index uint64)
 }
 
 // lateSnapshots answers in Raft's place where a snapshot is sent of what is here already, as one that was long on its way. Raft looks at
@@ -58,7 +60,13 @@ func (l *lateSnapshots) pass() {
 	for {
 		select {
 		case request := <-l.peerTransport.Consumer():
-			if !l.answer(request) {
+			switch command := request.Command.(type) {
+			case *raft.AppendEntriesRequest:
+				request.Command = l.fitting(command)
+				l.ask(request)
+			case *raft.InstallSnapshotRequest:
+				l.passSnapshot(request, command)
+			default:
 				l.ask(request)
 			}
 		case <-l.shut:
@@ -67,8 +75,24 @@ func (l *lateSnapshots) pass() {
 	}
 }
 
+// passSnapshot has a snapshot answered that isn't needed, and has Raft install one that is.
+func (l *lateSnapshots) passSnapshot(request raft.RPC, snapshot *raft.InstallSnapshotRequest) {
+	if l.answer(request, snapshot) {
+		return
+	}
+	last, err := l.logs.LastIndex()
+	if err == nil && last >= snapshot.LastLogIndex {
+		l.askAnd(request, func() { l.forgetTail(snapshot) })
+		return
+	}
+	l.ask(request) // who can't read the log fails there
+}
+
 // ask has Raft answer a request.
-func (l *lateSnapshots) ask(request raft.RPC) {
+func (l *lateSnapshots) ask(request raft.RPC) { l.askAnd(request, func() {}) }
+
+// askAnd has Raft answer a request, and calls then if that succeeded, before the answer is sent.
+func (l *lateSnapshots) askAnd(request raft.RPC, then func()) {
 	answers := make(chan raft.RPCResponse, 1)
 	passed := request
 	passed.RespChan = answers
@@ -79,6 +103,9 @@ func (l *lateSnapshots) ask(request raft.RPC) {
 	}
 	select {
 	case answer := <-answers:
+		if answer.Error == nil {
+			then()
+		}
 		request.RespChan <- answer
 	case <-l.shut:
 	}
@@ -86,11 +113,7 @@ func (l *lateSnapshots) ask(request raft.RPC) {
 
 // answer answers a request if it is for Raft to install a snapshot that isn't needed, and reports whether it has. A success only says that
 // what the snapshot has is here, durably, which it is. Of an older term nothing is.
-func (l *lateSnapshots) answer(request raft.RPC) bool {
-	snapshot, is := request.Command.(*raft.InstallSnapshotRequest)
-	if !is {
-		return false
-	}
+func (l *lateSnapshots) answer(request raft.RPC, snapshot *raft.InstallSnapshotRequest) bool {
 	held, err := l.holds(snapshot)
 	if err == nil && !held {
 		return false

@@ -112,7 +112,7 @@ func lateSnapshotsOf(t *testing.T) (l *lateSnapshots, transport *testTransport, 
 		t.Fatal(err)
 	}
 	transport = newTestNet().transport("a").(*testTransport)
-	l = sortOutLateSnapshots(transport, logs, snapshots)
+	l = sortOutLateSnapshots(transport, believing{logs}, snapshots)
 	t.Cleanup(func() { _ = l.Close() }) // has no errors
 	return l, transport, logs
 }
