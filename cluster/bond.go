@@ -37,7 +37,7 @@ func (e *boundError) Error() string {
 		return fmt.Sprintf("%s is bound to cluster %s, which %s founds: if that one is lost, start %s with an empty data directory", e.nodeID,
 			e.to.clusterID, e.to.founder, e.nodeID)
 	}
-	return fmt.Sprintf("%s belongs to cluster %s: to have it in another one, start it with an empty data directory and another node id",
+	return fmt.Sprintf("%s belongs to cluster %s: to have it in another one, remove it there, and start it with an empty data directory",
 		e.nodeID, e.to.clusterID)
 }
 

@@ -33,6 +33,7 @@ type census struct {
 	self   *peerv1.IntroduceResponse
 	others []sighting // each once, sorted by id
 	silent []sighting
+	own    int // addresses that lead to this replica itself
 }
 
 // look asks all addresses at once who is there. An address of this replica's own is passed over; another replica of its name is an error.
@@ -58,7 +59,9 @@ func newCensus(self *peerv1.IntroduceResponse, answers []sighting) (census, erro
 		switch {
 		case a.err != nil:
 			c.silent = append(c.silent, a)
-		case bytes.Equal(a.GetInstance(), self.GetInstance()), slices.ContainsFunc(c.others, a.sameAs):
+		case bytes.Equal(a.GetInstance(), self.GetInstance()):
+			c.own++
+		case slices.ContainsFunc(c.others, a.sameAs):
 		case a.GetNodeId() == self.GetNodeId():
 			return c, fmt.Errorf("%w: two replicas call themselves %s, this one and the one that answers at %s: give one of them another node id",
 				ErrForming, self.GetNodeId(), a.api)
@@ -91,6 +94,8 @@ func (c *census) progress() []any {
 	}
 	if silent := c.silence(); silent != "" {
 		fields = append(fields, "silent", strings.TrimPrefix(silent, "; "))
+	} else if c.own > 0 && len(c.others) == 0 {
+		fields = append(fields, "likely_cause", "--join names nobody but this replica itself: name the --listen addresses of the others")
 	}
 	return fields
 }

@@ -173,7 +173,7 @@ func TestRemovedReplicaEnds(t *testing.T) {
 	removed.start()
 	removed.wantStarted()
 	wantFailure(t, removed.node, "has removed c")
-	removed.wantLog("empty data directory and another node id")
+	removed.wantLog("start it with an empty data directory: it comes in as a new replica")
 	if now := all[0].node.raft.CurrentTerm(); now != term {
 		t.Errorf("the others went from term %d to %d", term, now)
 	}

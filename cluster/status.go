@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -18,7 +17,7 @@ func (n *Node) Status(ctx context.Context) (*consentv1.GetClusterStatusResponse,
 	r := n.roster(ctx)
 	status := &consentv1.GetClusterStatusResponse{
 		Leader: r.leader, Term: r.term, FailuresTolerated: uint32(r.failuresTolerated()), //nolint:gosec // voters are few
-		NodeId: n.dir.nodeID, ClusterId: n.dir.standing().clusterID, MaxStaleness: durationpb.New(cmp.Or(n.store.Bound(), n.options.MaxStaleness)),
+		NodeId: n.dir.nodeID, ClusterId: n.dir.standing().clusterID, MaxStaleness: durationpb.New(n.bound()),
 	}
 	for i := range r.members {
 		status.Members = append(status.Members, r.members[i].status(r.leader))

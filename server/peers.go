@@ -196,9 +196,20 @@ func discover(address string, call func(peerv1.DiscoveryServiceClient) error) (e
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := call(peerv1.NewDiscoveryServiceClient(conn)); err != nil {
-		return fmt.Errorf("%s: %w", address, heard(err))
+		return fmt.Errorf("%s: %w", address, unlessWrongPort(heard(err)))
 	}
 	return nil
+}
+
+var errWrongPort = errors.New("something else answers there than the API of consentd: name --listen addresses, not those of --raft-listen or " +
+	"--ops-listen")
+
+// unlessWrongPort returns an error, or what the library's words for a port that doesn't speak HTTP/2 mean.
+func unlessWrongPort(err error) error {
+	if strings.Contains(err.Error(), "error reading server preface") {
+		return errWrongPort
+	}
+	return err
 }
 
 // dialAPI dials an address as Listen takes it.

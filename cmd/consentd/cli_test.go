@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,6 +171,30 @@ func TestNobodyThere(t *testing.T) {
 			!strings.Contains(got.stderr, "consentd serve --data-dir") || strings.Contains(got.stderr, "rpc error") {
 			t.Errorf("%s: exit code %d:\n%s", addr, got.code, got.stderr)
 		}
+	}
+}
+
+// TestWrongPort asks a port that isn't the API's, such as that of the peers.
+func TestWrongPort(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(conn, "\x20something else than HTTP/2")
+			io.Copy(io.Discard, conn) // until the caller is gone
+			conn.Close()
+		}
+	}()
+	got := consentd(t, "cluster", "status", "--addr", listener.Addr().String())
+	if got.code != exitFailed || !strings.Contains(got.stderr, "something else answers at") || !strings.Contains(got.stderr, "--raft-listen") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -60,6 +63,35 @@ func TestBrokenBackup(t *testing.T) {
 	if got := consentd(t, "cluster", "backup", unwritable, "--addr", "127.0.0.1:1"); got.code != exitFailed ||
 		!strings.Contains(got.stderr, "can't be written") {
 		t.Errorf("where nothing can be written: %+v", got)
+	}
+}
+
+// TestEmptyBackup doesn't trouble a server with nothing.
+func TestEmptyBackup(t *testing.T) {
+	addr := startFakeCluster(t, &fakeCluster{})
+	empty := writeFile(t, "empty", "")
+	for _, got := range []result{consentd(t, "cluster", "restore", empty, "--addr", addr), consentd(t, "cluster", "inspect", empty)} {
+		if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "is cut short") {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// TestStuckRestore gives up where the index doesn't move.
+func TestStuckRestore(t *testing.T) {
+	c := &cli{process: process{stderr: io.Discard}, addr: startFakeCluster(t, &fakeCluster{status: &consentv1.GetClusterStatusResponse{
+		NodeId: "n1", Members: []*consentv1.Member{{Id: "n1", Applied: 7}},
+	}})}
+	server, err := c.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	var why error
+	watchRestore(t.Context(), server, time.Millisecond, c.newProgress(), func(err error) { why = err })
+	var stuck *stuckError
+	if !errors.As(why, &stuck) || !strings.Contains(why.Error(), "no progress for 1ms") {
+		t.Errorf("given up for %v", why)
 	}
 }
 

@@ -71,8 +71,8 @@ func newClusterRemoveCommand(c *cli) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove ID",
 		Short: "Take a replica out of the cluster",
-		Long: `Take a replica out of the cluster. It can't come back with the data it has: a new one needs an empty
-directory and another node id.`,
+		Long: `Take a replica out of the cluster. It ends, and can't come back with the data it has: start it with an
+empty directory, and it comes in as a new replica.`,
 		Example: "  consentd cluster remove n3",
 		Args:    oneMember,
 		RunE: c.does(func(cmd *cobra.Command, args []string) error {

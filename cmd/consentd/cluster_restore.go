@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func (c *cli) restore(ctx context.Context, path string, replace bool) error {
 	})
 }
 
-// sendBackup waits as long as --timeout says for each part to be taken, and for the outcome as long as it takes.
+// sendBackup waits as long as --timeout says for each part to be taken, and for the outcome as long as there is progress.
 func (c *cli) sendBackup(ctx context.Context, in io.Reader, size int64, replace bool) (*consentv1.RestoreResponse, error) {
 	server, err := c.connect()
 	if err != nil {
@@ -87,15 +88,89 @@ func (c *cli) sendBackup(ctx context.Context, in io.Reader, size int64, replace 
 		defer time.AfterFunc(c.timeout, func() { cancel(context.DeadlineExceeded) }).Stop()
 		return stream.Send(request)
 	}
-	err = sendChunks(in, replace, send, func(sent int64) { progress.showBytes(sent, size) })
+	sent := int64(0)
+	err = sendChunks(in, replace, send, func(total int64) {
+		sent = total
+		progress.showBytes(sent, size)
+	})
 	if err != nil && !errors.Is(err, io.EOF) { // which is the library's word for a call that the server has ended: its answer says why
 		return nil, err
 	}
+	if sent == 0 && err == nil {
+		return nil, errors.New("the backup is cut short: it is empty. Take another copy of it")
+	}
+	watched, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		watchRestore(watched, server, c.timeout+restorePatience+time.Duration(sent/verifiedASecond)*time.Second, progress, cancel)
+	})
 	reply, err := stream.CloseAndRecv()
-	if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+	stop()
+	watching.Wait()
+	var stuck *stuckError
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, context.DeadlineExceeded):
 		return nil, context.DeadlineExceeded
+	case errors.As(cause, &stuck):
+		return nil, stuck
 	}
 	return reply, err
+}
+
+const (
+	// restorePatience is how long a restore that was sent may make no progress. A server tries each of its steps for 30 s.
+	restorePatience = 45 * time.Second
+	// verifiedASecond is how many bytes of a backup the slowest server verifies, which shows no progress.
+	verifiedASecond = 8 << 20
+	restoreLook     = time.Second
+)
+
+// stuckError is returned for a restore that the cluster makes no progress with.
+type stuckError struct{ after time.Duration }
+
+// Error implements error.
+func (e *stuckError) Error() string {
+	return fmt.Sprintf("the restore has made no progress for %s, and whether it still comes about isn't known: look at 'consentd cluster status' "+
+		"and at the replicas' logs, and restore again with --replace", e.after)
+}
+
+// watchRestore gives a restore up that makes no progress for some time: it goes through the log, so that the index moves which is applied
+// on the replica that does it.
+func watchRestore(ctx context.Context, server *connection, limit time.Duration, p *progress, giveUp context.CancelCauseFunc) {
+	look := time.NewTicker(restoreLook)
+	defer look.Stop()
+	applied, moved := uint64(0), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if now := appliedAt(ctx, server); now > applied {
+			applied, moved = now, time.Now()
+			p.renew(0, 0, func() string { return fmt.Sprintf("restoring, at index %d", now) })
+		}
+		if time.Since(moved) > limit {
+			giveUp(&stuckError{limit})
+			return
+		}
+	}
+}
+
+// appliedAt returns what the server has applied of the log, 0 if it doesn't say.
+func appliedAt(ctx context.Context, server *connection) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 5*restoreLook)
+	defer cancel()
+	status, err := server.cluster.GetClusterStatus(ctx, &consentv1.GetClusterStatusRequest{})
+	if err != nil {
+		return 0
+	}
+	for _, m := range status.GetMembers() {
+		if m.GetId() == status.GetNodeId() {
+			return m.GetApplied()
+		}
+	}
+	return 0
 }
 
 // sendChunks sends all that there is.

@@ -102,6 +102,9 @@ func (out *clusterOutput) table(w io.Writer) {
 		leads = fmt.Sprintf("%s leads in term %d; %s", out.Leader, out.Term, toleranceText(out.FailuresTolerated))
 	}
 	fmt.Fprintf(w, "\ncluster %s: %s\n", out.ClusterID, leads)
+	if out.MaxStaleness != nil {
+		fmt.Fprintf(w, "%s answers checks from data that are at most %s old\n", out.NodeID, *out.MaxStaleness)
+	}
 }
 
 // toleranceText says how many voters may fail.

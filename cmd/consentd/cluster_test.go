@@ -108,6 +108,7 @@ n2  VOTER    yes      88       2          31ms          v1       10.0.0.2:7435
 n3  LEARNER  no       0        0          -             -        10.0.0.3:7435
 
 cluster c1: n1 leads in term 4; 1 voter may fail
+n2 answers checks from data that are at most 2s old
 `
 	if diff := cmp.Diff(table, must(t, addr, "cluster", "status")); diff != "" {
 		t.Error(diff)

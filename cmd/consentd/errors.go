@@ -24,8 +24,6 @@ func advice(reason string) string {
 		return "'consentd policy list' prints the versions that there are, and 'consentd policy apply FILE' adds one"
 	case "ETAG_MISMATCH":
 		return "'consentd policy show -o json' prints the newest etag"
-	case "UNKNOWN_MEMBER":
-		return "'consentd cluster status' prints the members that there are"
 	}
 	return ""
 }
@@ -63,9 +61,13 @@ func (c *cli) localInWords(err error) string {
 
 // unreachable is for a server that isn't there, which is mostly one that was never started.
 func (c *cli) unreachable(message string) string {
+	if strings.Contains(message, "error reading server preface") {
+		return fmt.Sprintf("something else answers at %s than the API of consentd: name a --listen address with --addr or CONSENTD_ADDR, not "+
+			"that of --raft-listen or --ops-listen", c.addr)
+	}
 	cause := message
-	if _, after, found := strings.Cut(message, "dial"); found {
-		cause = "dial" + after
+	if at := strings.LastIndex(message, "dial "); at >= 0 {
+		cause = message[at:]
 	}
 	return fmt.Sprintf("no consentd answers at %s (%s).\nStart one with 'consentd serve --data-dir DIR', or name another with --addr or "+
 		"CONSENTD_ADDR", c.addr, strings.TrimRight(cause, `"`))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -18,8 +19,9 @@ import (
 const (
 	// startInterval is how often a start looks whether the node may answer.
 	startInterval = 10 * time.Millisecond
-	// reminderInterval is how often a start that takes long says what it waits for.
+	// reminderInterval is how often a start that takes long says what it waits for, and longStart from when on that is a warning.
 	reminderInterval = 5 * time.Second
+	longStart        = 30 * time.Second
 	// handOverTimeout is how long an end waits for another replica to lead. After that, the others elect one by themselves.
 	handOverTimeout = 5 * time.Second
 	// closeTimeout is how long an end waits for a node to close.
@@ -52,7 +54,7 @@ func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, er
 		return false, err
 	}
 	r.metrics.MustRegister(newNodeCollector(node))
-	again := time.NewTicker(startInterval)
+	began, again := time.Now(), time.NewTicker(startInterval)
 	defer again.Stop()
 	reminder := time.NewTicker(reminderInterval)
 	defer reminder.Stop()
@@ -68,7 +70,11 @@ func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, er
 		case err := <-node.Failed():
 			return false, &nodeFailure{err}
 		case <-reminder.C:
-			r.log.Warn("not ready yet, and tried again", "why", err)
+			level := slog.LevelInfo
+			if time.Since(began) >= longStart {
+				level = slog.LevelWarn
+			}
+			r.log.Log(ctx, level, "not ready yet, and tried again", "why", err, "for", time.Since(began).Round(time.Second))
 		case <-again.C:
 		case <-ctx.Done():
 		}

@@ -39,12 +39,16 @@ acknowledged.`,
   consentd serve --data-dir /var/lib/consentd --listen 127.0.0.1:7433 --listen unix:///run/consentd/consentd.sock
   consentd serve --data-dir /var/lib/consentd --node-id n1 --raft-listen 10.0.0.1:7435 --listen 10.0.0.1:7433 \
       --join 10.0.0.1:7433,10.0.0.2:7433,10.0.0.3:7433 --bootstrap-expect 3 --pseudonym-key-file /etc/consentd/pseudonym.key \
-      --peer-tls-cert n1.pem --peer-tls-key n1.key --peer-tls-ca peers.pem --allow-unauthenticated-network-access
+      --peer-tls-cert n1.pem --peer-tls-key n1.key --peer-tls-ca peers-ca.pem --allow-unauthenticated-network-access
   consentd serve --config /etc/consentd.yaml`,
 		Args: noArguments,
 		RunE: c.does(func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("addr") {
 				return usageErrorf("--addr is whom other commands ask; serve listens on --listen")
+			}
+			if s.peers.expect == 0 && cmd.Flags().Changed("bootstrap-expect") {
+				return usageErrorf("--bootstrap-expect 0 founds no cluster: leave it out to join one that is there, or say how many replicas found " +
+					"one together, as 3")
 			}
 			return c.serve(cmd.Context(), &s)
 		}),

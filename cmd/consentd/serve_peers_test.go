@@ -28,6 +28,8 @@ func TestUsageOfPeers(t *testing.T) {
 		{"advertise port 0", []string{raft, "--advertise", "n1:0"}, "leads to --raft-listen"},
 		{"advertise everywhere", []string{raft, "--advertise", "0.0.0.0:7435"}, "leads to --raft-listen"},
 		{"join nowhere", []string{raft, "--join", "127.0.0.1:1,n2"}, `"n2" can't be the address of a replica to join`},
+		{"expect nobody", []string{raft, "--bootstrap-expect", "0", "--join", "a:1"}, "--bootstrap-expect 0 founds no cluster: leave it out"},
+		{"expect nobody alone", []string{"--bootstrap-expect", "0"}, "--bootstrap-expect 0 founds no cluster"},
 		{"expect less than nothing", []string{raft, "--bootstrap-expect", "-1"}, "--bootstrap-expect -1 must be"},
 		{"alone with others", []string{raft, "--bootstrap-expect", "1", "--join", "a:1"}, "leave one of them out"},
 		{"too few to find", []string{raft, "--bootstrap-expect", "5", "--join", "a:1,b:2"}, "or at least of all others: there are 2"},

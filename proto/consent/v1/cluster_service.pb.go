@@ -243,7 +243,7 @@ type GetClusterStatusResponse struct {
 	FailuresTolerated uint32 `protobuf:"varint,5,opt,name=failures_tolerated,json=failuresTolerated,proto3" json:"failures_tolerated,omitempty"`
 	// The replica that answers.
 	NodeId string `protobuf:"bytes,6,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// The staleness bound of the cluster.
+	// The staleness bound that holds on the replica that answers: the cluster's, or its own if that is lower.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,7,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
