@@ -15,7 +15,7 @@ import (
 // goes on by itself once there is space.
 //
 // The ballast is a file that only takes up space. It is given up when the disk fills all the same, by others or by what was on its way, so
-// that what tidies up has room; and taken again when there is enough.
+// that what tidies up has room, or the next start if the process has ended by then; and taken again when there is enough.
 type diskSpace struct {
 	fs      vfs.FS
 	dir     string
@@ -110,16 +110,6 @@ func (d *diskSpace) take() error {
 }
 
 func (d *diskSpace) path() string { return d.fs.PathJoin(d.dir, ballastFile) }
-
-// endWhenFull returns a file system for databases, which ends the process where there is no space left. Pebble would panic, holding locks
-// that it no longer has, or try again for ever; and what the databases have acknowledged they find again at the next start.
-func endWhenFull(fs vfs.FS, log *slog.Logger) vfs.FS {
-	return vfs.OnDiskFull(fs, func() {
-		log.Error("the disk is full, so this process ends: make space and start it again; nothing acknowledged is lost, " +
-			"and a replica of a cluster catches up")
-		os.Exit(1)
-	})
-}
 
 // watchDisk returns a file system that reports operations which hang. Raft never notices that its disk does: a leader would keep its
 // leadership and acknowledge nothing (hashicorp/raft issue 503).

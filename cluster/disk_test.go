@@ -64,6 +64,45 @@ func TestFullDiskRefusesWrites(t *testing.T) {
 	}
 }
 
+// TestStartOnAFullDisk has a disk filled by others while the node is down, to the last byte. The ballast is what it starts in.
+func TestStartOnAFullDisk(t *testing.T) {
+	memory := vfs.NewMem()
+	usage := func(free uint64) { memory.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free, TotalBytes: 100 << 20}) }
+	usage(10 << 20)
+	var full atomic.Bool
+	fs := errorfs.Wrap(memory, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		switch {
+		case !full.Load():
+			return nil
+		case op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, ballastFile):
+			full.Store(false)
+			usage(1 << 20)
+		case op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpFileWrite:
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	o := memoryOptions(t, fs)
+	o.MinFreeBytes = 4 << 20
+	n, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitReady(t, n)
+	mustWrite(t, n, grant(t, "anna"))
+	closeNode(t, n)
+	usage(0)
+	full.Store(true)
+
+	n = openNode(t, o)
+	if got := len(historyOf(t, n, "anna")); got != 1 {
+		t.Errorf("%d events of anna, want 1", got)
+	}
+	if _, err := n.Write(t.Context(), grant(t, "bert")); !errors.Is(err, consent.ErrStorageFull) {
+		t.Errorf("a write returned %v, want that the disk is full", err)
+	}
+}
+
 // A ballast that can't be removed is removed the next time.
 func TestBallastRemovalIsTriedAgain(t *testing.T) {
 	memory := vfs.NewMem()
@@ -131,9 +170,9 @@ const diskFails = "CONSENTD_TEST_DISK_FAILS"
 
 func TestFailingDiskEndsTheProcess(t *testing.T) {
 	tests := []struct{ name, part, fault, says string }{
-		{"the log can't be synced", logDir, "broken", "the disk failed while writing, so this process ends"},
-		{"no space for the log", logDir, "full", "the disk is full, so this process ends"},
-		{"no space for the ledger", ledgerDir, "full", "the disk is full, so this process ends"},
+		{"the log can't be synced", logDir, "broken", "the disk fails: syncing data/log/"},
+		{"no space for the log", logDir, "full", "the disk is full: writing data/log/"},
+		{"no space for the ledger", ledgerDir, "full", "the disk is full: writing data/ledger/"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

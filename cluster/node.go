@@ -134,14 +134,14 @@ func (n *Node) openDisk() (err error) {
 }
 
 func (n *Node) openDatabases() (err error) {
-	log, fs := pebbleLogger{n.options.Logger.With("part", "log")}, endWhenFull(n.dir.fs, n.options.Logger)
+	log := pebbleLogger{n.options.Logger.With("part", "log")}
 	damaged := func(err error) { n.failure.report(dataDirError(err)) }
-	if n.logs, err = openLogStore(fs, n.dir.join(logDir), log, damaged); err != nil {
+	if n.logs, err = openLogStore(n.guardDatabases(nil), n.dir.join(logDir), log, damaged); err != nil {
 		return err
 	}
 	n.onClose(n.logs.Close)
 	if n.store, err = store.Open(store.Options{
-		Dir: n.dir.join(ledgerDir), FS: fs, Logger: n.options.Logger,
+		Dir: n.dir.join(ledgerDir), FS: n.guardDatabases(nil), Logger: n.options.Logger,
 	}); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ type tuning struct {
 	place            time.Duration // how often a replica looks whether the cluster knows its address
 	commit           time.Duration // Raft's CommitTimeout
 
+	exit      func()                        // ends the process; may never return
 	transport func(id string) peerTransport // between the replicas of a test
 	members   []raft.Server                 // that each of them begins with
 }
@@ -161,6 +162,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.tuning.exit == nil {
+		o.tuning.exit = exitProcess
 	}
 	setDefault(&o.tuning.election, defaultElection)
 	setDefault(&o.tuning.commit, defaultCommit)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	faultsTest()
 	if exitingTest() {
 		return
 	}
