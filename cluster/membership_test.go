@@ -417,3 +417,25 @@ func TestAutopilotPromotesWhoHasCaughtUp(t *testing.T) {
 	waitFor(t, "the last promotion", func() bool { return strings.Contains(c.members(), "l3 ") })
 	c.expect("l0? l1? l2 l3 n1 n2 n3")
 }
+
+// What autopilot saw may be over when it asks for a promotion.
+func TestPromotionsUnasked(t *testing.T) {
+	t.Parallel()
+	c := newCrew(t, "n1", "n2", "n3")
+	for _, id := range []string{"fit", "wished", "ill"} {
+		c.start(id)
+	}
+	c.must("ADD", "fit", "wished?", "ill")
+	c.settle()
+	c.alter("ill", func(r *peerv1.ReportResponse) error { r.Ready = false; return nil })
+	for _, id := range []string{"gone", "n2", "wished", "ill"} {
+		if err := c.leader().promoteUnasked(t.Context(), id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	c.expect("fit? ill? n1 n2 n3 wished?")
+	waitFor(t, "the promotion", func() bool {
+		err := c.leader().promoteUnasked(t.Context(), "fit") // there may be an election
+		return err == nil && c.members() == "fit ill? n1 n2 n3 wished?"
+	})
+}

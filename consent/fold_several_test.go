@@ -100,6 +100,23 @@ func TestEvidenceForAGrantPassedOver(t *testing.T) {
 	}
 }
 
+// TestGrantAtTheInstantOfOnePassedOver is the last one then, and evidence for the last is for it.
+func TestGrantAtTheInstantOfOnePassedOver(t *testing.T) {
+	l := testLedger{c: foldContext(t)}
+	for i := range maxGrants {
+		l.write(granted(Time(10+i), func(e *Event) { e.Evidence.NoticeVersion = uint32(20 - i) }))
+	}
+	l.write(granted(30, bareOf(2)))
+	if got := l.write(granted(30, explicit, func(e *Event) { e.Evidence.NoticeVersion = 0 })); got != Applied {
+		t.Fatalf("a proven grant had effect %d", got)
+	}
+	told := proof
+	told.NoticeVersion = 9
+	if got := l.write(evidence(40, 0, told)); got != Applied || l.record.Consent(bound(l.c.Names, email)).NoticeVersion != 9 {
+		t.Errorf("evidence of its notice had effect %d: %+v", got, l.record.Consent(bound(l.c.Names, email)))
+	}
+}
+
 // bareOf leaves a grant without proof, under a notice.
 func bareOf(notice uint32) func(*Event) {
 	return func(e *Event) { e.Evidence = Evidence{NoticeVersion: notice} }

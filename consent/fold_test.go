@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -437,6 +438,28 @@ func TestFullRecord(t *testing.T) {
 	}
 	if err := r.Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A grant counts as fitting only if its terms do too, and those that it sets for the grants before it.
+func TestNoRoomForTerms(t *testing.T) {
+	const left = grantWords + 1
+	c := foldContext(t)
+	names := make([]string, recordRoom-headerWords-left)
+	for i := range names {
+		names[i] = fmt.Sprint("p", i)
+	}
+	c.Names = namesOf(t, append(names, email), nil, nil)
+	var r Record
+	for i, batch := range slices.Collect(slices.Chunk(names, maxNames)) {
+		r, _ = Fold(r, over(at(Time(10+i), Used), Scope{Permissions: batch}), c)
+	}
+	if len(r) != recordRoom-left {
+		t.Fatalf("the record has %d words, want room for %d", len(r), left)
+	}
+	next, effect := Fold(r, granted(10_000, startingAt(10_000), until(20_000)), c)
+	if effect != Superseded || len(next) != len(r) {
+		t.Errorf("a grant with terms had effect %d, and the record has %d words", effect, len(next))
 	}
 }
 
