@@ -79,7 +79,7 @@ type tuning struct {
 const (
 	maxFlightBytes    = 1 << 20
 	maxFlightCommands = 4096
-	maxEntries        = 4 // while the disk syncs one, the others fill
+	maxEntries        = 2 // while the disk syncs one, the other fills
 	maxCalls          = 2
 	maxWaitingBytes   = 64 << 20
 )

@@ -101,7 +101,14 @@ func EntryOf(stamp consent.Time, commands [][]byte) []byte {
 }
 
 // EncodeCommand returns a command alone, as an entry holds it.
-func EncodeCommand(c Command) []byte { return appendCommand(nil, &c) }
+func EncodeCommand(c Command) []byte {
+	const head, perEvent = 64, 128 // mostly enough, so that nothing is copied
+	size := head
+	if c.Write != nil {
+		size += perEvent * len(c.Write.Events)
+	}
+	return appendCommand(make([]byte, 0, size), &c)
+}
 
 // DecodeCommand returns what EncodeCommand encoded, or ErrEntry. An entry may hold it then.
 func DecodeCommand(text []byte) (Command, error) {
@@ -154,7 +161,8 @@ func decodeRestore(in *input) *RestoreCommand {
 func appendWrite(dst []byte, w *WriteCommand) []byte {
 	dst = append(dst, w.RequestID[:]...)
 	dst = appendBytes(dst, []byte(w.Tenant))
-	var event []byte
+	var space [256]byte // mostly enough, so that nothing is allocated
+	event := space[:0]
 	for i := range w.Events {
 		dst = appendKey(dst, w.Events[i].Key)
 		event = consent.AppendEvent(event[:0], w.Events[i].Event)
