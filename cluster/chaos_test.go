@@ -23,10 +23,11 @@ func TestChaosInProcess(t *testing.T) {
 	report := chaos.NewReport(t, "in one process")
 	for seed := range chaos.Seeds(t, chaos.Runs(t, 3)) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			plan := chaos.NewPlan(seed, faultNames(), 3, 2500*time.Millisecond)
+			plan := chaos.NewPlan(seed, chaos.Faults(t, chaosFaults), 3, 2500*time.Millisecond)
 			run := report.Begin(t, seed, plan)
 			r := newChaosRun(t, seed)
-			run.Ops, run.Refused, run.Judged = r.run(plan), r.load.Recorder.Refused(), true
+			run.Ops, run.Judged = r.run(plan), true
+			run.Refused, run.Took = r.load.Recorder.Refused(), r.took
 		})
 	}
 }
@@ -40,6 +41,8 @@ type chaosRun struct {
 	load     *chaos.Load
 	subjects []string
 	bound    time.Duration
+	step     string         // the fault that begins or ends
+	took     map[string]int // how often each has done something
 }
 
 // chaosSubjects are few enough that callers meet.
@@ -47,7 +50,9 @@ const chaosSubjects = 12
 
 func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 	tb.Helper()
-	r := &chaosRun{tb: tb, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond}
+	r := &chaosRun{
+		tb: tb, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond, took: map[string]int{},
+	}
 	dice := rand.New(rand.NewPCG(seed, 3))
 	r.c = newCluster(tb, 3, 1, func(o *Options) {
 		disk := &chaosDisk{}
@@ -99,7 +104,7 @@ func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
 	go func() { defer close(done); r.load.Run(loading, calm) }()
 	defer func() { stopLoad(); stopCalm(); <-done }()
 
-	chaos.Play(plan, func(s chaos.Step) func() { return chaosFaults[s.Fault](r, s.Random()) })
+	chaos.Play(plan, r.carryOutStep)
 	r.mend()
 	stopLoad() // with one trailing entry, who is behind may never catch up under load
 	r.c.waitReady(r.c.ids...)
@@ -108,6 +113,18 @@ func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
 	<-done
 	return r.load.Recorder.Ops()
 }
+
+func (r *chaosRun) carryOutStep(s chaos.Step) (end func()) {
+	r.step = s.Fault
+	ends := chaosFaults[s.Fault](r, s.Random())
+	if ends == nil {
+		return nil
+	}
+	return func() { r.step = s.Fault; ends() }
+}
+
+// take notes that the step being carried out has done something.
+func (r *chaosRun) take() { r.took[r.step]++ }
 
 // mend ends all faults.
 func (r *chaosRun) mend() {

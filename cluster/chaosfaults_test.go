@@ -13,7 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// chaosFaults are what can happen to a cluster in one process. Each returns how it ends, if it does.
+// chaosFaults are what can happen to a cluster in one process. Each returns how it ends, if it does, and takes note when it has done
+// something.
 var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"power loss of the leader":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.leads()) },
 	"power loss of a follower":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.follows(d)) },
@@ -71,6 +72,9 @@ func (r *chaosRun) loses(d *rand.Rand, ids ...string) func() {
 		}
 	}
 	r.c.crashAll(crashConfig(d), down...)
+	if len(down) > 0 {
+		r.take()
+	}
 	return func() { r.restart(down) }
 }
 
@@ -79,6 +83,7 @@ func (r *chaosRun) dies(id string) func() {
 		return nil
 	}
 	r.c.kill(id)
+	r.take()
 	return func() { r.restart([]string{id}) }
 }
 
@@ -90,6 +95,7 @@ func (r *chaosRun) losesTwice(d *rand.Rand) func() {
 	r.c.crash(id, crashConfig(d))
 	r.c.start(id)
 	r.c.crash(id, crashConfig(d))
+	r.take()
 	return func() { r.restart([]string{id}) }
 }
 
@@ -101,9 +107,20 @@ func (r *chaosRun) restart(ids []string) {
 	}
 }
 
+// onLinks returns how trouble of links ends. It has done something if a message has met it.
+func (r *chaosRun) onLinks(end func()) func() {
+	before := r.c.net.troubled.Load()
+	return func() {
+		if r.c.net.troubled.Load() > before {
+			r.take()
+		}
+		end()
+	}
+}
+
 func (r *chaosRun) apart(ids ...string) func() {
 	r.c.isolate(ids...)
-	return r.c.heal
+	return r.onLinks(r.c.heal)
 }
 
 // coup cuts the leader and the learner off from the others at the moment at which one of those stands for election, as after a transfer of
@@ -120,21 +137,31 @@ func (r *chaosRun) coup(d *rand.Rand) func() {
 	_, _ = target.handle(&raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{
 		ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: []byte(leader),
 	}}, nil, rpcPatience) // it may have stopped
-	return r.c.heal
+	return func() {
+		if r.otherLeads(leader) {
+			r.take()
+		}
+		r.c.heal()
+	}
+}
+
+// otherLeads reports whether another replica leads, be it beside one that doesn't know.
+func (r *chaosRun) otherLeads(than string) bool {
+	return slices.ContainsFunc(r.c.running(), func(id string) bool { return id != than && r.c.node(id).raft.State() == raft.Leader })
 }
 
 func (r *chaosRun) mute(id string) func() {
 	for _, other := range r.c.ids {
 		r.c.cut(id, other)
 	}
-	return r.c.heal
+	return r.onLinks(r.c.heal)
 }
 
 func (r *chaosRun) deaf(id string) func() {
 	for _, other := range r.c.ids {
 		r.c.cut(other, id)
 	}
-	return r.c.heal
+	return r.onLinks(r.c.heal)
 }
 
 func (r *chaosRun) pair(d *rand.Rand) (from, to string) {
@@ -145,23 +172,27 @@ func (r *chaosRun) pair(d *rand.Rand) (from, to string) {
 
 func (r *chaosRun) oneWay(d *rand.Rand) func() {
 	r.c.cut(r.pair(d))
-	return r.c.heal
+	return r.onLinks(r.c.heal)
 }
 
 func (r *chaosRun) slow(d *rand.Rand) func() {
 	for range 4 {
 		from, to := r.pair(d)
-		r.c.delay(from, to, time.Duration(d.IntN(120))*time.Millisecond)
+		r.c.delay(from, to, time.Duration(1+d.IntN(120))*time.Millisecond)
 	}
-	return r.c.heal
+	return r.onLinks(r.c.heal)
 }
 
-func (r *chaosRun) held(d *rand.Rand) func() { return r.c.hold(r.pair(d)) }
+func (r *chaosRun) held(d *rand.Rand) func() { return r.onLinks(r.c.hold(r.pair(d))) }
 
 func (r *chaosRun) transfer(*rand.Rand) func() {
 	if id := r.leads(); id != "" {
 		done := r.c.node(id).raft.LeadershipTransfer()
-		return func() { _ = done.Error() } // whoever else leads, or doesn't
+		return func() {
+			if done.Error() == nil { // otherwise whoever else leads, or doesn't
+				r.take()
+			}
+		}
 	}
 	return nil
 }
@@ -172,11 +203,17 @@ func (r *chaosRun) snapshot(*rand.Rand) func() {
 		taken = append(taken, r.c.node(id).raft.Snapshot())
 	}
 	return func() {
+		done := false
 		for _, s := range taken {
-			if err := s.Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) &&
+			err := s.Error()
+			done = done || err == nil
+			if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) && !errors.Is(err, raft.ErrRaftShutdown) &&
 				!strings.Contains(err.Error(), errOvertaken.Error()) { // Raft doesn't wrap it
 				r.odd.add(err)
 			}
+		}
+		if done {
+			r.take()
 		}
 	}
 }
@@ -187,7 +224,9 @@ func (r *chaosRun) demote(d *rand.Rand) func() {
 	if id == "" {
 		return nil
 	}
-	_ = r.c.node(leader).raft.DemoteVoter(raft.ServerID(id), 0, time.Second).Error() // fails for who doesn't lead
+	if r.c.node(leader).raft.DemoteVoter(raft.ServerID(id), 0, time.Second).Error() == nil { // fails for who doesn't lead
+		r.take()
+	}
 	return func() {
 		if leader := r.leads(); leader != "" {
 			_ = r.c.node(leader).raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, time.Second).Error() // see above
@@ -202,7 +241,12 @@ func (r *chaosRun) fill(*rand.Rand) func() {
 		return nil
 	}
 	r.disks[id].full.Store(true)
-	return func() { r.disks[id].full.Store(false) }
+	return func() {
+		if n := r.c.replicas[id].Node; n != nil && n.space.full.Load() {
+			r.take()
+		}
+		r.disks[id].full.Store(false)
+	}
 }
 
 // sizedFS is a disk that can be full.
@@ -221,16 +265,6 @@ func (f sizedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 		return vfs.DiskUsage{AvailBytes: 1 << 10, TotalBytes: 1 << 30, UsedBytes: 1<<30 - 1<<10}, nil
 	}
 	return vfs.DiskUsage{AvailBytes: 1 << 29, TotalBytes: 1 << 30, UsedBytes: 1 << 29}, nil
-}
-
-// faultNames returns what a plan may hold.
-func faultNames() []string {
-	var names []string
-	for name := range chaosFaults {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 var _ chaos.Replica = (*chaosReplica)(nil)

@@ -25,15 +25,17 @@ type testNet struct {
 	messages   sync.WaitGroup // under way
 	proposed   atomic.Int64   // calls with commands that were sent to other replicas
 	carried    atomic.Int64   // of those, how many have arrived and been answered
+	troubled   atomic.Int64   // messages that met a link which wasn't well
 	closed     chan struct{}
 }
 
 // testLink is one direction.
 type testLink struct {
-	mu    sync.Mutex
-	cut   bool
-	delay time.Duration
-	held  chan struct{} // not nil: messages wait until it is closed
+	mu       sync.Mutex
+	cut      bool
+	delay    time.Duration
+	held     chan struct{} // not nil: messages wait until it is closed
+	troubled *atomic.Int64
 }
 
 func newTestNet() *testNet {
@@ -53,7 +55,7 @@ func (t *testNet) link(from, to string) *testLink {
 	defer t.mu.Unlock()
 	l := t.links[[2]string{from, to}]
 	if l == nil {
-		l = &testLink{}
+		l = &testLink{troubled: &t.troubled}
 		t.links[[2]string{from, to}] = l
 	}
 	return l
@@ -82,6 +84,9 @@ func (l *testLink) pass(closed <-chan struct{}) bool {
 	l.mu.Lock()
 	cut, delay, held := l.cut, l.delay, l.held
 	l.mu.Unlock()
+	if cut || delay > 0 || held != nil {
+		l.troubled.Add(1)
+	}
 	if cut {
 		return false
 	}
