@@ -23,7 +23,8 @@ type diskSpace struct {
 	ballast uint64 // bytes of the ballast
 	log     *slog.Logger
 	full    atomic.Bool
-	held    bool // the ballast is there
+	free    atomic.Uint64 // when it was looked at last
+	held    bool          // the ballast is there
 }
 
 const (
@@ -72,6 +73,7 @@ func (d *diskSpace) check() error {
 		return fmt.Errorf("asking how full the disk of %s is: %w", d.dir, err)
 	}
 	free := usage.AvailBytes
+	d.free.Store(free)
 	switch full := free < d.floor; {
 	case d.full.Swap(full) == full:
 	case full:

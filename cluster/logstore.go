@@ -80,6 +80,16 @@ func openLogStore(fs vfs.FS, dir string, logger pebble.Logger, onDamage func(err
 	return s, nil
 }
 
+// bytes returns how much of the disk the log takes, 0 once it is closed.
+func (s *logStore) bytes() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return 0
+	}
+	return s.db.Metrics().DiskSpaceUsage()
+}
+
 // Close closes the log. Calls after it return an error.
 func (s *logStore) Close() error {
 	s.mu.Lock()

@@ -25,6 +25,7 @@ type Node struct {
 	dir        *dataDir
 	space      *diskSpace
 	logs       *logStore
+	syncs      durations // of the log
 	store      *store.Store
 	door       store.Pseudonymizer
 	snapshots  *snapshotStore
@@ -136,7 +137,7 @@ func (n *Node) openDisk() (err error) {
 func (n *Node) openDatabases() (err error) {
 	log := pebbleLogger{n.options.Logger.With("part", "log")}
 	damaged := func(err error) { n.failure.report(dataDirError(err)) }
-	if n.logs, err = openLogStore(n.guardDatabases(nil), n.dir.join(logDir), log, damaged); err != nil {
+	if n.logs, err = openLogStore(n.guardDatabases(n.syncs.add), n.dir.join(logDir), log, damaged); err != nil {
 		return err
 	}
 	n.onClose(n.logs.Close)

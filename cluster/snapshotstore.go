@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/consentd/consentd/store"
@@ -29,11 +31,14 @@ type snapshotStore struct {
 	dir   string
 	store *store.Store // to make streams of
 
+	made  durations     // of making streams for other replicas
+	bytes atomic.Uint64 // of those streams
+
 	keeping sync.Mutex // held by who makes a snapshot the newest
 
 	mu     sync.Mutex
 	newest *snapshotInfo // nil for none
-	made   int           // streams and snapshots so far, to name them apart
+	names  int           // streams and snapshots so far, to name them apart
 }
 
 // snapshotInfo is what a marker holds.
@@ -100,8 +105,8 @@ func (ss *snapshotStore) name(index, term uint64) string {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	for {
-		ss.made++
-		id := fmt.Sprintf("%d-%d-%d", index, term, ss.made)
+		ss.names++
+		id := fmt.Sprintf("%d-%d-%d", index, term, ss.names)
 		if ss.newest == nil || ss.newest.meta.ID != id {
 			return id
 		}
@@ -147,6 +152,7 @@ func (ss *snapshotStore) materialise(info *snapshotInfo) (stream io.ReadCloser, 
 	if err != nil {
 		return nil, 0, err
 	}
+	began := time.Now()
 	covers, err := writeStream(ss.store, &fileWriter{file: f})
 	if err == nil && covers < info.covers {
 		err = fmt.Errorf("the state stands at %d, behind %d of its snapshot", covers, info.covers)
@@ -161,6 +167,8 @@ func (ss *snapshotStore) materialise(info *snapshotInfo) (stream io.ReadCloser, 
 	if err != nil {
 		return nil, 0, errors.Join(err, ss.fs.Remove(path))
 	}
+	ss.made.add(time.Since(began))
+	ss.bytes.Add(uint64(written.Size())) //nolint:gosec // no file has less than nothing
 	return &temporaryFile{File: f, remove: func() error { return ss.fs.Remove(path) }}, written.Size(), nil
 }
 

@@ -41,6 +41,12 @@ type Stats struct {
 	Forwarded   uint64 // commands sent to the leader, repeats among them, since the start
 	StorageFull bool   // writes are refused for want of space
 
+	FreeBytes   uint64    // of the disk, a second ago; 0 without a floor
+	LogBytes    uint64    // of disk, for the log
+	LogSyncs    Durations // of the log, since the start
+	Streams     Durations // of state, made for other replicas since the start
+	StreamBytes uint64    // of all of them
+
 	CertificateExpires time.Time // when other replicas stop taking this one's certificate; zero without TLS
 }
 
@@ -54,6 +60,8 @@ func (n *Node) Stats() Stats {
 		Waiting: len(n.writes.queue) + len(n.calls.queue), Entries: n.writes.flights.Load(), Commands: n.writes.commands.Load(),
 		Forwarded: n.calls.commands.Load(), StorageFull: n.space.full.Load(),
 	}
+	s.FreeBytes, s.LogBytes, s.LogSyncs = n.space.free.Load(), n.logs.bytes(), n.syncs.read()
+	s.Streams, s.StreamBytes = n.snapshots.made.read(), n.snapshots.bytes.Load()
 	if n.options.Wire != nil {
 		s.CertificateExpires = n.options.Wire.CertificateExpires()
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +19,7 @@ import (
 	"github.com/consentd/consentd/consent"
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/testing/protocmp"
 )
 
@@ -56,6 +59,7 @@ type peerRig struct {
 	to      Peer
 	replica *fakeReplica
 	log     *safeText
+	metrics *prometheus.Registry // of the server that was started last
 
 	mu    sync.Mutex
 	conns []*countedConn
@@ -95,7 +99,10 @@ type servedReplica struct {
 
 func (r *peerRig) serve(t *testing.T, address string) servedReplica {
 	t.Helper()
-	server := must[*PeerServer](t)(NewPeerServer(PeerServerOptions{Backend: r.replica, Logger: slog.New(slog.NewTextHandler(r.log, nil))}))
+	r.metrics = prometheus.NewRegistry()
+	server := must[*PeerServer](t)(NewPeerServer(PeerServerOptions{
+		Backend: r.replica, Logger: slog.New(slog.NewTextHandler(r.log, nil)), Registerer: r.metrics,
+	}))
 	var config net.ListenConfig
 	listener := must[net.Listener](t)(config.Listen(t.Context(), "tcp", address))
 	served := make(chan error, 1)
@@ -328,6 +335,29 @@ func TestPeerServerOutlivesAPanic(t *testing.T) {
 	must[uint64](t)(r.peers.Term(background(t), r.to))
 	if !strings.Contains(r.log.String(), "at the disco") {
 		t.Error("the panic isn't logged")
+	}
+}
+
+// TestPeerCallsAreCounted counts them by method and code, beside the API's own metrics in one registry.
+func TestPeerCallsAreCounted(t *testing.T) {
+	r := newPeerRig(t, &fakeReplica{propose: func(context.Context, [][]byte) ([][]byte, error) { return nil, consent.ErrNoLeader }})
+	must[uint64](t)(r.peers.Term(background(t), r.to))
+	if _, err := r.peers.Propose(background(t), r.to, nil); !errors.Is(err, consent.ErrNoLeader) {
+		t.Fatal(err)
+	}
+	for _, collector := range newCallMetrics(nil).collectors() {
+		r.metrics.MustRegister(collector)
+	}
+	ops := httptest.NewRecorder()
+	OpsHandler(OpsOptions{Gatherer: r.metrics}).ServeHTTP(ops, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	for _, want := range []string{
+		`consentd_peers_grpc_server_handled_total{grpc_code="OK",grpc_method="Term",grpc_service="peer.v1.PeerService",grpc_type="unary"} 1`,
+		`consentd_peers_grpc_server_handled_total{grpc_code="Unavailable",grpc_method="Propose"`,
+		`consentd_peers_grpc_server_handling_seconds_count{grpc_method="Propose"`,
+	} {
+		if !strings.Contains(ops.Body.String(), want) {
+			t.Errorf("%s isn't there in\n%s", want, ops.Body)
+		}
 	}
 }
 

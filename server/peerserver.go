@@ -3,17 +3,25 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"runtime"
+	"time"
 
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 )
 
 // maxPeerCalls run at once on a connection. What a leader can't take it refuses itself; the rest waits with the replica that passes it on.
 const maxPeerCalls = 8192
+
+// peerMetrics begins the names of metrics about the calls of other replicas, which are the API's otherwise. An error between replicas is no
+// caller's, and mustn't look like one.
+const peerMetrics = "consentd_peers_"
 
 // PeerBackend is what other replicas ask of this one, once they have proven to belong to its cluster.
 type PeerBackend interface {
@@ -31,8 +39,9 @@ type PeerBackend interface {
 
 // PeerServerOptions say what other replicas are answered from. Backend is required.
 type PeerServerOptions struct {
-	Backend PeerBackend
-	Logger  *slog.Logger // none: nothing is logged
+	Backend    PeerBackend
+	Logger     *slog.Logger          // none: nothing is logged
+	Registerer prometheus.Registerer // where metrics are registered. None: nowhere
 }
 
 // PeerServer answers the calls of other replicas.
@@ -48,6 +57,7 @@ func NewPeerServer(o PeerServerOptions) (*PeerServer, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	metrics := newCallMetrics(func(string, error, time.Duration) {}) // a slow call is the business of the replica that asked
 	s := &PeerServer{grpc: grpc.NewServer(
 		grpc.MaxRecvMsgSize(maxPeerBytes),
 		grpc.MaxHeaderListSize(maxHeaderBytes),
@@ -55,11 +65,31 @@ func NewPeerServer(o PeerServerOptions) (*PeerServer, error) {
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: peerPing / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: peerPing, Timeout: peerPingTimeout}),
-		grpc.UnaryInterceptor(guardPeers(o.Logger)),
+		grpc.UnaryInterceptor(counted(metrics, guardPeers(o.Logger))),
 		grpc.WaitForHandlers(true),
 	)}
 	peerv1.RegisterPeerServiceServer(s.grpc, &peerService{backend: o.Backend})
+	metrics.resolve(s.grpc.GetServiceInfo())
+	if o.Registerer == nil {
+		return s, nil
+	}
+	named := prometheus.WrapRegistererWithPrefix(peerMetrics, o.Registerer)
+	for _, collector := range metrics.collectors() {
+		if err := named.Register(collector); err != nil {
+			return nil, fmt.Errorf("server: registering metrics of the peers: %w", err)
+		}
+	}
 	return s, nil
+}
+
+// counted is an interceptor whose calls are counted.
+func counted(m *callMetrics, inner grpc.UnaryServerInterceptor) grpc.UnaryServerInterceptor {
+	reported := interceptors.UnaryServerInterceptor(m)
+	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		return reported(ctx, request, info, func(ctx context.Context, request any) (any, error) {
+			return inner(ctx, request, info, handler)
+		})
+	}
 }
 
 // Serve answers calls on a listener until Stop, and then returns nil. It closes the listener. It may be called once.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,5 +51,71 @@ func TestEverythingIsDocumented(t *testing.T) {
 	}
 	if commands < 30 || len(flags) < 40 {
 		t.Errorf("%d commands and %d flags were looked for, which can't be all", commands, len(flags))
+	}
+}
+
+// TestMetricsAreDocumented looks for every figure of the node in docs/cluster.md, and for every one there in the node.
+func TestMetricsAreDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/cluster.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, m := range nodeMetrics() {
+		names = append(names, "consentd_"+m.name)
+	}
+	for _, h := range nodeHistograms() {
+		names = append(names, "consentd_"+h.name)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(docs), "`"+name+"`") {
+			t.Errorf("%s isn't mentioned", name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`consentd_[a-z_]+`).FindAllString(string(docs), -1) {
+		if !slices.Contains(names, name) && !strings.HasPrefix(name, "consentd_peers_grpc_server_") {
+			t.Errorf("%s is mentioned, and there is none", name)
+		}
+	}
+}
+
+// ofOthers are flags of other programs that are mentioned.
+var ofOthers = []string{"from-file", "now", "system", "local", "help", "subject"}
+
+// TestMentionedFlagsExist looks for every flag that documents and examples mention.
+func TestMentionedFlagsExist(t *testing.T) {
+	known := slices.Clone(ofOthers)
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		see := func(flag *pflag.Flag) { known = append(known, flag.Name) }
+		cmd.Flags().VisitAll(see)
+		cmd.PersistentFlags().VisitAll(see)
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRootCommand(&cli{}))
+	mention := regexp.MustCompile("(?:^|[\\s`'(|])--([a-z][a-z-]+)")
+	mentions := 0
+	for _, pattern := range []string{"README.md", "CHANGELOG.md", "docs/*.md", "deploy/*.md", "deploy/*/*", "examples/*.md", "examples/*/*.md"} {
+		files, err := filepath.Glob("../../" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, found := range mention.FindAllStringSubmatch(string(text), -1) {
+				mentions++
+				if !slices.Contains(known, found[1]) {
+					t.Errorf("%s mentions --%s, and no command has it", file, found[1])
+				}
+			}
+		}
+	}
+	if mentions < 100 {
+		t.Errorf("%d mentions were looked at, which can't be all", mentions)
 	}
 }

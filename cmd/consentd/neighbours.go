@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/consentd/consentd/cluster"
 	"github.com/consentd/consentd/server"
 )
@@ -41,11 +43,11 @@ func openNeighbours(ctx context.Context, p *peersConfig, log *slog.Logger) (*nei
 }
 
 // answer lets other replicas ask the node.
-func (n *neighbours) answer(node *cluster.Node, log *slog.Logger, served chan<- error) (err error) {
+func (n *neighbours) answer(node *cluster.Node, log *slog.Logger, metrics prometheus.Registerer, served chan<- error) (err error) {
 	if n == nil {
 		return nil
 	}
-	if n.server, err = server.NewPeerServer(server.PeerServerOptions{Backend: node, Logger: log}); err != nil {
+	if n.server, err = server.NewPeerServer(server.PeerServerOptions{Backend: node, Logger: log, Registerer: metrics}); err != nil {
 		return err
 	}
 	go func() { served <- n.server.Serve(n.wire.PeerListener()) }()

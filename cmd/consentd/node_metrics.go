@@ -52,8 +52,28 @@ func nodeMetrics() []nodeMetric {
 			func(s cluster.Stats) float64 { return float64(s.Entries) }},
 		{"commands_proposed_total", "Commands in the entries proposed since the start.", counter,
 			func(s cluster.Stats) float64 { return float64(s.Commands) }},
+		{"disk_free_bytes", "Free space of the disk. Left out where no floor of it is kept.", gauge,
+			func(s cluster.Stats) float64 { return orNothing(float64(s.FreeBytes)) }},
+		{"raft_log_bytes", "Disk space of the Raft log.", gauge, func(s cluster.Stats) float64 { return float64(s.LogBytes) }},
+		{"snapshot_stream_bytes_total", "Bytes of state made into streams for other replicas since the start.", counter,
+			func(s cluster.Stats) float64 { return float64(s.StreamBytes) }},
 		{"peer_certificate_expiry_timestamp_seconds", "When other replicas stop taking this one's certificate. Left out without TLS.", gauge,
 			func(s cluster.Stats) float64 { return timestamp(s.CertificateExpires) }},
+	}
+}
+
+// nodeHistogram is how long something of the node's takes.
+type nodeHistogram struct {
+	name, help string
+	value      func(cluster.Stats) cluster.Durations
+}
+
+// nodeHistograms are all of them.
+func nodeHistograms() []nodeHistogram {
+	return []nodeHistogram{
+		{"raft_log_sync_seconds", "How long the disk took to sync the Raft log.", func(s cluster.Stats) cluster.Durations { return s.LogSyncs }},
+		{"snapshot_stream_seconds", "How long it took to make a stream of the state for another replica.",
+			func(s cluster.Stats) cluster.Durations { return s.Streams }},
 	}
 }
 
@@ -61,13 +81,20 @@ func nodeMetrics() []nodeMetric {
 type nodeCollector struct {
 	node    *cluster.Node
 	metrics []nodeMetric
-	descs   []*prometheus.Desc
+	times   []nodeHistogram
+	descs   []*prometheus.Desc // of metrics, then of times
 }
 
 func newNodeCollector(node *cluster.Node) *nodeCollector {
-	c := &nodeCollector{node: node, metrics: nodeMetrics()}
+	c := &nodeCollector{node: node, metrics: nodeMetrics(), times: nodeHistograms()}
+	add := func(name, help string) {
+		c.descs = append(c.descs, prometheus.NewDesc(prometheus.BuildFQName("consentd", "", name), help, nil, nil))
+	}
 	for _, m := range c.metrics {
-		c.descs = append(c.descs, prometheus.NewDesc(prometheus.BuildFQName("consentd", "", m.name), m.help, nil, nil))
+		add(m.name, m.help)
+	}
+	for _, h := range c.times {
+		add(h.name, h.help)
 	}
 	return c
 }
@@ -87,6 +114,13 @@ func (c *nodeCollector) Collect(metrics chan<- prometheus.Metric) {
 			metrics <- prometheus.MustNewConstMetric(c.descs[i], m.kind, value)
 		}
 	}
+	for i, h := range c.times {
+		took, buckets := h.value(stats), map[float64]uint64{}
+		for bound, count := range took.AtMost {
+			buckets[bound.Seconds()] = count
+		}
+		metrics <- prometheus.MustNewConstHistogram(c.descs[len(c.metrics)+i], took.Count, took.Sum.Seconds(), buckets)
+	}
 }
 
 func number(yes bool) float64 {
@@ -102,4 +136,12 @@ func timestamp(t time.Time) float64 {
 		return math.NaN()
 	}
 	return float64(t.UnixMilli()) / 1000
+}
+
+// orNothing returns NaN for 0.
+func orNothing(value float64) float64 {
+	if value == 0 {
+		return math.NaN()
+	}
+	return value
 }

@@ -47,7 +47,7 @@ func (r *replica) nodeOptions() cluster.Options {
 // start runs the node, waits until it may answer, and applies the policy, so that the first caller finds it. It returns false if a signal
 // comes first.
 func (r *replica) start(ctx context.Context, node *cluster.Node) (ready bool, err error) {
-	if err := r.neighbours.answer(node, r.log, r.served); err != nil {
+	if err := r.neighbours.answer(node, r.log, r.metrics, r.served); err != nil {
 		return false, err
 	}
 	if running, err := r.runNode(ctx, node); err != nil || !running {
