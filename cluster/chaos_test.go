@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type chaosRun struct {
 	c        *testCluster
 	odd      *oddErrors
 	disks    map[string]*chaosDisk
+	ahead    map[string]*atomic.Int64 // by how much their clocks are wrong
 	load     *chaos.Load
 	subjects []string
 	bound    time.Duration
@@ -51,14 +53,17 @@ const chaosSubjects = 12
 func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 	tb.Helper()
 	r := &chaosRun{
-		tb: tb, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, bound: 500 * time.Millisecond, took: map[string]int{},
+		tb: tb, odd: &oddErrors{}, disks: map[string]*chaosDisk{}, ahead: map[string]*atomic.Int64{}, bound: 500 * time.Millisecond,
+		took: map[string]int{},
 	}
 	dice := rand.New(rand.NewPCG(seed, 3))
 	r.c = newCluster(tb, 3, 1, func(o *Options) {
 		disk := &chaosDisk{}
 		r.disks[o.NodeID] = disk
 		o.MaxStaleness, o.MinFreeBytes = r.bound, 1<<20
-		o.Now = skewed(time.Duration(dice.IntN(20_000)-10_000) * time.Millisecond)
+		ahead := &atomic.Int64{}
+		ahead.Store(int64(dice.IntN(20_000)-10_000) * int64(time.Millisecond))
+		r.ahead[o.NodeID], o.Now = ahead, skewed(ahead)
 		o.tuning.trailingLogs, o.tuning.snapshotInterval, o.tuning.snapshotEntries = 1, 50*time.Millisecond, 32
 		o.FS = sizedFS{disk: disk}
 		if os.Getenv("CHAOSLOG") != "" {
@@ -134,6 +139,7 @@ func (r *chaosRun) mend() {
 		disk.full.Store(false)
 	}
 	r.restart(r.c.ids)
+	waitFor(r.tb, "the learner to be a member", func() bool { return r.addLearner() == nil })
 }
 
 // judge returns what the judges find.

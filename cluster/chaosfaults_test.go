@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -34,6 +36,10 @@ var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"leadership transferred":        (*chaosRun).transfer,
 	"snapshots":                     (*chaosRun).snapshot,
 	"voter demoted and promoted":    (*chaosRun).demote,
+	"learner promoted and demoted":  (*chaosRun).promote,
+	"learner removed and added":     (*chaosRun).remove,
+	"clock jumps ahead":             (*chaosRun).jump,
+	"backup":                        (*chaosRun).backUp,
 	"disk full":                     (*chaosRun).fill,
 	"learner away past the log":     func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, "l1") },
 	"power loss while it starts up": (*chaosRun).losesTwice,
@@ -230,6 +236,69 @@ func (r *chaosRun) demote(d *rand.Rand) func() {
 	return func() {
 		if leader := r.leads(); leader != "" {
 			_ = r.c.node(leader).raft.AddVoter(raft.ServerID(id), raft.ServerAddress(id), 0, time.Second).Error() // see above
+		}
+	}
+}
+
+// asLeader asks who leads for a change of the members, which fails for who doesn't, or hasn't the others' word in time.
+func (r *chaosRun) asLeader(change func(*raft.Raft) raft.IndexFuture) error {
+	leader := r.leads()
+	if leader == "" {
+		return errCrashed
+	}
+	return change(r.c.node(leader).raft).Error()
+}
+
+// promote makes the learner a voter until the end.
+func (r *chaosRun) promote(*rand.Rand) func() {
+	if r.asLeader(func(n *raft.Raft) raft.IndexFuture { return n.AddVoter("l1", "l1", 0, time.Second) }) == nil {
+		r.take()
+	}
+	return func() {
+		_ = r.asLeader(func(n *raft.Raft) raft.IndexFuture { return n.DemoteVoter("l1", 0, time.Second) })
+	}
+}
+
+// remove removes the learner until the end. It runs on, and doesn't hear of it.
+func (r *chaosRun) remove(*rand.Rand) func() {
+	if r.asLeader(func(n *raft.Raft) raft.IndexFuture { return n.RemoveServer("l1", 0, time.Second) }) == nil {
+		r.take()
+	}
+	return func() { _ = r.addLearner() }
+}
+
+// addLearner takes the learner in, if it isn't a member.
+func (r *chaosRun) addLearner() error {
+	return r.asLeader(func(n *raft.Raft) raft.IndexFuture { return n.AddNonvoter("l1", "l1", 0, time.Second) })
+}
+
+// jump has the clock of a replica jump ahead, for good.
+func (r *chaosRun) jump(d *rand.Rand) func() {
+	ahead := r.ahead[r.c.ids[d.IntN(len(r.c.ids))]]
+	ahead.Add(int64(1+d.IntN(3000)) * int64(time.Millisecond))
+	r.take()
+	return nil
+}
+
+// backUp has a replica make a backup until the end, and reads that.
+func (r *chaosRun) backUp(d *rand.Rand) func() {
+	running := r.c.running()
+	if len(running) == 0 {
+		return nil
+	}
+	n := r.c.node(running[d.IntN(len(running))])
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	var file bytes.Buffer
+	made := make(chan error, 1)
+	go func() { made <- n.BackUp(ctx, &file) }()
+	return func() {
+		defer cancel()
+		if <-made != nil { // it had no proof, or has stopped
+			return
+		}
+		r.take()
+		if _, err := Inspect(&file); err != nil {
+			r.odd.add(err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/consentd/consentd/cluster/chaos"
@@ -126,7 +127,7 @@ func recorded(n *Node, subjects []string) (map[string][]chaos.Event, error) {
 	return all, nil
 }
 
-// skewed returns a wall clock that is wrong, and as steady as the right one.
-func skewed(by time.Duration) func() time.Time {
-	return func() time.Time { return time.Now().Add(by) }
+// skewed returns a clock that is wrong.
+func skewed(ahead *atomic.Int64) func() time.Time {
+	return func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 }

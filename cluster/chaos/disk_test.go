@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -105,13 +106,19 @@ func damage(t *testing.T, dice *rand.Rand, below ...string) (what string) {
 	return what + filepath.Base(path)
 }
 
-// writeSome has the load call for a moment.
+// writeSome has the load call for a moment. What is unknown of a write has to be known in time.
 func (r *run) writeSome(calls int) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	defer cancel()
+	r.load.prepare(ctx)
 	for i := range calls {
 		c := r.load.caller(i, 'd')
 		c.name += time.Now().Format("150405.000000000")
-		r.load.prepare(r.t.Context())
-		c.write(r.t.Context())
+		c.write(ctx)
+	}
+	if ctx.Err() != nil {
+		r.t.Fatalf("waited %s for %d writes", patience, calls)
 	}
 }
 
