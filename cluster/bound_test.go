@@ -8,7 +8,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/consentd/consentd/consent"
-	"github.com/hashicorp/raft"
 )
 
 // The founder's bound is the cluster's, and others may only lower it for themselves.
@@ -45,19 +44,5 @@ func TestBoundUnlessAnyoneNamesOne(t *testing.T) {
 	o.MaxStaleness = 0
 	if got := openNode(t, o).store.Bound(); got != defaultBound {
 		t.Errorf("the cluster's bound is %s, want %s", got, defaultBound)
-	}
-}
-
-// That a leader has gone missing is news, and that there was none at a start isn't.
-func TestElectionsInTheLog(t *testing.T) {
-	var out strings.Builder
-	l := newRaftLogger(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo})))
-	l.Warn(electionMessage, "last-leader-addr", raft.ServerAddress(""), "last-leader-id", raft.ServerID(""))
-	if out.Len() > 0 {
-		t.Errorf("at a start: %s", &out)
-	}
-	l.Warn(electionMessage, "last-leader-addr", raft.ServerAddress("a:1"), "last-leader-id", raft.ServerID("n1"))
-	if !strings.Contains(out.String(), "n1") {
-		t.Errorf("after a loss: %q", &out)
 	}
 }

@@ -207,7 +207,7 @@ func (f *freshness) ready() error {
 	}
 	bound := f.bound()
 	if age, fresh := (consent.View{Head: &consent.Head{}, FreshAsOf: p.asOf, Bound: bound}).Age(f.now()); !fresh {
-		return fmt.Errorf("%w: it was last proven the newest %s ago, and %s is allowed", consent.ErrStale, age, bound)
+		return fmt.Errorf("%w: it was last proven the newest %s ago, and %s is allowed", consent.ErrStale, age.Round(time.Millisecond), bound)
 	}
 	return nil
 }

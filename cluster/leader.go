@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,11 +62,12 @@ type leader struct {
 	reign     atomic.Pointer[reign] // never nil once the leader is made
 	starts    sync.WaitGroup        // term starts on their way
 	changes   atomic.Uint64         // reigns in which somebody led
+	log       *slog.Logger
 }
 
 // newLeader returns one that knows of nobody who leads. Its fields are still to be set.
 func newLeader() *leader {
-	l := &leader{heard: make(chan raft.Observation, 1)}
+	l := &leader{heard: make(chan raft.Observation, 1), log: slog.New(slog.DiscardHandler)}
 	l.reign.Store(newReign(nil, Peer{}))
 	return l
 }
@@ -127,6 +129,14 @@ func (l *leader) proclaim(next *reign) {
 	if !next.vacant() {
 		l.changes.Add(1)
 		l.began()
+	}
+	switch {
+	case next.here != nil:
+		l.log.Info("this replica leads", "term", next.here.term)
+	case next.elsewhere():
+		l.log.Info("another replica leads", "id", next.there.ID)
+	case !next.last:
+		l.log.Info("nobody leads, as far as is known here: nothing can be written")
 	}
 }
 

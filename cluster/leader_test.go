@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -118,4 +119,22 @@ func TestReigns(t *testing.T) {
 			t.Error("the reign of the same leader ended")
 		}
 	})
+}
+
+// TestWhoLeadsIsLogged follows three reigns: each is news, and the end of the node isn't.
+func TestWhoLeadsIsLogged(t *testing.T) {
+	var book logBook
+	l := newLeader()
+	l.log, l.began = book.logger(), func() {}
+	last := newReign(nil, Peer{})
+	last.last = true
+	for _, next := range []*reign{newReign(&leadership{term: 3}, Peer{}), newReign(nil, Peer{}), newReign(nil, Peer{ID: "n2"}), last} {
+		l.proclaim(next)
+	}
+	lines := book.lines("level=INFO")
+	for i, want := range []string{"this replica leads", "nobody leads", "another replica leads"} {
+		if len(lines) != 3 || !strings.Contains(lines[i], want) {
+			t.Errorf("%q, want %q in line %d of 3", lines, want, i+1)
+		}
+	}
 }

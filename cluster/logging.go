@@ -13,9 +13,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raftLogger passes Raft's messages on to slog, one level lower than Raft thinks of them: it warns of each election, also the first of
-// a single voter. What it calls an error stays one, but once in ten seconds for each member: about one that is down it complains several
-// times a second, for as long as that lasts.
+// raftLogger passes Raft's messages on to slog, as far as they are news to whoever runs a replica. Raft warns of each election and each
+// hand-over, which are told as who leads (leader.proclaim), so these are for debugging. That another replica can't be reached is one
+// warning in ten seconds for each, whatever Raft was about: it complains several times a second, for as long as that lasts. What else it
+// calls an error stays one, as rarely.
 type raftLogger struct {
 	hclog.Logger // for what Raft never calls
 	log          *slog.Logger
@@ -30,24 +31,36 @@ func newRaftLogger(log *slog.Logger) hclog.Logger {
 	}
 }
 
-// electionMessage is Raft's when it hasn't heard of a leader for too long. It names the last one.
-const electionMessage = "heartbeat timeout reached, starting election"
+var (
+	// ordinary is what Raft warns of, or calls an error, at each start, election, hand-over or end.
+	ordinary = []string{
+		"heartbeat timeout reached, starting election", "Election timeout reached, restarting election", "new leader elected, stepping down",
+		"failed to contact", "failed to contact quorum of nodes, stepping down", "peer has newer term, stopping replication",
+		"peer sees incorrect leader", "appendEntries rejected, sending older logs", "failed to get previous log", "previous log term mis-match",
+		"clearing log suffix", "no known peers, aborting election", "failed to decode incoming command", "failed to flush response",
+	}
+	// unanswered is what it calls an error while a replica doesn't answer.
+	unanswered = []string{
+		"failed to heartbeat to", "failed to appendEntries to", "failed to pipeline appendEntries", "failed to start pipeline replication to",
+		"failed to make requestVote RPC",
+	}
+)
 
 // Log implements hclog.Logger.
 func (l *raftLogger) Log(level hclog.Level, msg string, args ...any) {
-	switch level {
-	case hclog.Error:
+	switch {
+	case slices.Contains(ordinary, msg), level == hclog.Warn && strings.HasPrefix(msg, "rejecting "), level == hclog.Info:
+		l.write(slog.LevelDebug, msg, args)
+	case slices.Contains(unanswered, msg):
+		if l.complaints.due(memberIn(args)) {
+			l.write(slog.LevelWarn, "another replica can't be reached", append(args, "doing", msg))
+		}
+	case level == hclog.Error:
 		if l.complaints.due(msg + memberIn(args)) {
 			l.write(slog.LevelError, msg, args)
 		}
-	case hclog.Warn:
-		if msg == electionMessage && slices.Contains(args, any(raft.ServerID(""))) { // nobody led before: a start, and no loss
-			l.write(slog.LevelDebug, msg, args)
-			return
-		}
+	case level == hclog.Warn:
 		l.write(slog.LevelInfo, msg, args)
-	case hclog.Info:
-		l.write(slog.LevelDebug, msg, args)
 	default: // every vote and every heartbeat
 	}
 }
@@ -57,8 +70,11 @@ func (l *raftLogger) write(level slog.Level, msg string, args []any) {
 		return
 	}
 	for i, arg := range args {
-		if f, ok := arg.(hclog.Format); ok {
-			args[i] = fmt.Sprintf(f[0].(string), f[1:]...) //nolint:errcheck // hclog.Fmt takes the format as a string
+		switch arg := arg.(type) {
+		case hclog.Format:
+			args[i] = fmt.Sprintf(arg[0].(string), arg[1:]...) //nolint:errcheck // hclog.Fmt takes the format as a string
+		case raft.Server:
+			args[i] = fmt.Sprintf("%s at %s", arg.ID, arg.Address)
 		}
 	}
 	l.log.Log(context.Background(), level, msg, args...)
@@ -78,12 +94,16 @@ func (l *raftLogger) With(args ...any) hclog.Logger {
 	return &raftLogger{Logger: l.Logger, log: l.log.With(args...), complaints: l.complaints}
 }
 
-// memberIn returns whom one of Raft's messages is about.
+// memberIn returns the address of whom one of Raft's messages is about.
 func memberIn(args []any) string {
 	for i := 0; i+1 < len(args); i += 2 {
-		if args[i] == "peer" || args[i] == "target" {
-			return fmt.Sprint(args[i+1])
+		if args[i] != "peer" && args[i] != "target" {
+			continue
 		}
+		if s, ok := args[i+1].(raft.Server); ok {
+			return string(s.Address)
+		}
+		return fmt.Sprint(args[i+1])
 	}
 	return ""
 }

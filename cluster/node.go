@@ -173,6 +173,7 @@ func (n *Node) startRaft() error {
 	n.calls.launch = n.call
 	n.retention = &retention{leads: func() bool { return n.leader.reign.Load().here != nil }, nextDue: n.store.NextDue, clock: n.clock, apply: apply}
 	n.leader = newLeader()
+	n.leader.log = n.options.Logger
 	n.leader.notices, n.leader.elsewhere = notices, n.anotherLeader
 	n.leader.term, n.leader.apply, n.leader.clock, n.leader.start = n.term, apply, n.clock, store.TermStart{
 		CheckValue: n.door.CheckValue(), Bound: cmp.Or(n.options.MaxStaleness, defaultBound),

@@ -69,8 +69,8 @@ func (p *place) look(ctx context.Context) {
 
 func (p *place) removed() error {
 	n := p.node
-	return fmt.Errorf("%w: cluster %s has removed %s, or was founded without it. To have it back, start it with an empty data directory: it comes in as "+
-		"a new replica", ErrRemoved, n.dir.standing().clusterID, n.dir.nodeID)
+	return fmt.Errorf("%w: cluster %s has removed %s, or was founded without it. To have it back, start it with an empty data directory: it "+
+		"comes in as a new replica", ErrRemoved, n.dir.standing().clusterID, n.dir.nodeID)
 }
 
 // tell says what a replica without its place waits for.

@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 func TestRarely(t *testing.T) {
@@ -34,7 +37,27 @@ func TestRaftComplainsRarely(t *testing.T) {
 		log.Error("failed to heartbeat to", "peer", "a", "error", "no route")
 		log.With("of", "raft").Error("failed to heartbeat to", "peer", "b", "error", "no route")
 	}
-	if lines := book.lines("level=ERROR"); len(lines) != 2 {
+	log.Error("failed to make requestVote RPC", "target", raft.Server{ID: "n1", Address: "a"}, "error", "no route")
+	if lines := book.lines("level=WARN msg=\"another replica can't be reached\""); len(lines) != 2 {
 		t.Errorf("%d complaints about two members, want 2: %q", len(lines), lines)
+	}
+}
+
+// TestRaftIsQuiet has Raft tell of an election and a hand-over: who leads is told otherwise, and nothing is wrong.
+func TestRaftIsQuiet(t *testing.T) {
+	var book logBook
+	log := newRaftLogger(book.logger())
+	log.Warn("heartbeat timeout reached, starting election", "last-leader-id", raft.ServerID("n1"))
+	log.Warn("rejecting vote request since we have a leader", "from", "a")
+	log.Error("peer has newer term, stopping replication", "peer", raft.Server{ID: "n1", Address: "a"})
+	for _, level := range []string{"INFO", "WARN", "ERROR"} {
+		if lines := book.lines("level=" + level); len(lines) > 0 {
+			t.Errorf("%q", lines)
+		}
+	}
+	log.Error("failed to take snapshot", "error", "of the disk")
+	log.Error("failed to send snapshot to", "peer", raft.Server{ID: "n1", Address: "a"})
+	if lines := book.lines("level=ERROR"); len(lines) != 2 || !strings.Contains(lines[1], `peer="n1 at a"`) {
+		t.Errorf("%q", lines)
 	}
 }

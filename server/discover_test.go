@@ -30,3 +30,11 @@ func TestWrongPort(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestNobodyAnswers has the reason as the operating system gives it.
+func TestNobodyAnswers(t *testing.T) {
+	_, err := NewPeers(nil).Introduce(t.Context(), "127.0.0.1:1")
+	if err == nil || err.Error() != "127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused" {
+		t.Errorf("%v", err)
+	}
+}

@@ -196,7 +196,7 @@ func discover(address string, call func(peerv1.DiscoveryServiceClient) error) (e
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if err := call(peerv1.NewDiscoveryServiceClient(conn)); err != nil {
-		return fmt.Errorf("%s: %w", address, unlessWrongPort(heard(err)))
+		return fmt.Errorf("%s: %w", address, plainly(heard(err)))
 	}
 	return nil
 }
@@ -204,10 +204,13 @@ func discover(address string, call func(peerv1.DiscoveryServiceClient) error) (e
 var errWrongPort = errors.New("something else answers there than the API of consentd: name --listen addresses, not those of --raft-listen or " +
 	"--ops-listen")
 
-// unlessWrongPort returns an error, or what the library's words for a port that doesn't speak HTTP/2 mean.
-func unlessWrongPort(err error) error {
+// plainly returns an error of a call, or what the library's words for one that never began mean.
+func plainly(err error) error {
 	if strings.Contains(err.Error(), "error reading server preface") {
 		return errWrongPort
+	}
+	if _, cause, found := strings.Cut(err.Error(), "Error while dialing: "); found {
+		return errors.New(strings.TrimRight(cause, `"`))
 	}
 	return err
 }

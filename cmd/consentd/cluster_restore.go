@@ -130,8 +130,8 @@ type stuckError struct{ after time.Duration }
 
 // Error implements error.
 func (e *stuckError) Error() string {
-	return fmt.Sprintf("the restore has made no progress for %s, and whether it still comes about isn't known: look at 'consentd cluster status' "+
-		"and at the replicas' logs, and restore again with --replace", e.after)
+	return fmt.Sprintf("the restore has made no progress for %s, and whether it still comes about isn't known: look at 'consentd cluster "+
+		"status' and at the replicas' logs, and restore again with --replace", e.after)
 }
 
 // watchRestore gives a restore up that makes no progress for some time: it goes through the log, so that the index moves which is applied

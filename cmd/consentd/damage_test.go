@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,12 +130,16 @@ func startsOrRefuses(t *testing.T, what, data, path string) (started bool) {
 	for fault, is := range map[string]bool{
 		fmt.Sprint("ends with exit code ", code): code != exitFailed,
 		"doesn't say where":                      !strings.Contains(last, filepath.Dir(path)),
-		"doesn't say what to do":                 !strings.Contains(last, "cluster restore") && !strings.Contains(last, "copy it from another replica"),
-		"says what is for developers":            strings.Contains(text, "goroutine") || strings.Contains(text, "detail carrier") || strings.Contains(text, ".go:"),
+		"doesn't say what to do":                 !containsOne(last, "cluster restore", "copy it from another replica"),
+		"says what is for developers":            containsOne(text, "goroutine", "detail carrier", ".go:"),
 	} {
 		if is {
 			t.Errorf("%s: %s:\n%s", what, fault, text)
 		}
 	}
 	return false
+}
+
+func containsOne(text string, parts ...string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(text, part) })
 }
