@@ -155,15 +155,21 @@ func (n *Node) openDatabases() (err error) {
 func (n *Node) startRaft() error {
 	notices := make(chan bool, 16)
 	config := raftConfig(n.options, n.dir.nodeID, notices)
-	transport, err := n.openTransport()
+	others, err := n.openTransport()
 	if err != nil {
 		return err
 	}
+	var own ownRaft
+	herald := newHerald(others, &own)
+	transport := sortOutLateSnapshots(newComeback(herald, &own), n.logs, n.snapshots)
+	n.onClose(transport.Close)
+	machine := heralded{&fsm{store: n.store, report: n.failure.report}, herald}
 	n.logs.acknowledge = n.becomeMember
-	n.raft, err = raft.NewRaft(config, &fsm{store: n.store, report: n.failure.report}, n.logs, n.logs, n.snapshots, transport)
+	n.raft, err = raft.NewRaft(config, machine, n.logs, n.logs, n.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("starting Raft: %w", err)
 	}
+	own.Store(n.raft)
 	n.onClose(func() error { return n.raft.Shutdown().Error() })
 
 	apply := func(entry []byte) raft.ApplyFuture { return n.raft.Apply(entry, 0) }
@@ -187,25 +193,20 @@ func (n *Node) startRaft() error {
 }
 
 // openTransport opens the way to the other replicas.
-func (n *Node) openTransport() (raft.Transport, error) {
+func (n *Node) openTransport() (peerTransport, error) {
 	wire := n.options.Wire
-	var others peerTransport
 	switch {
 	case n.options.tuning.transport != nil:
-		others = n.options.tuning.transport(n.dir.nodeID)
+		return n.options.tuning.transport(n.dir.nodeID), nil
 	case wire == nil:
 		_, transport := raft.NewInmemTransport(n.address())
-		n.onClose(transport.Close)
 		return transport, nil
 	default:
 		if err := wire.identify(n.dir.standing().clusterID, n.dir.nodeID); err != nil {
 			return nil, err
 		}
-		others = wire.transport(n.options.Logger)
+		return wire.transport(n.options.Logger), nil
 	}
-	transport := sortOutLateSnapshots(others, n.logs, n.snapshots)
-	n.onClose(transport.Close)
-	return transport, nil
 }
 
 // becomeMember records that this replica is about to acknowledge something. It isn't tried again in this process.

@@ -90,7 +90,7 @@ const defaultElection = 250 * time.Millisecond
 
 // defaultCommit is how long after the leader a follower without traffic applies a write: once to twice this. BenchmarkVisibility tells
 // what it costs.
-const defaultCommit = 2 * time.Millisecond
+const defaultCommit = 50 * time.Millisecond
 
 // leastElections is how many election timeouts the staleness bound has to be at least. An election takes up to two, and a proof is up to
 // an eighth of the bound old when it begins.

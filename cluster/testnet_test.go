@@ -245,7 +245,7 @@ func (t *testTransport) handle(command any, reader io.Reader, patience time.Dura
 	t.mu.Unlock()
 	late := time.NewTimer(patience)
 	defer late.Stop()
-	if heartbeat != nil && isHeartbeat(command) {
+	if request, is := command.(*raft.AppendEntriesRequest); is && heartbeat != nil && isHeartbeat(request) {
 		heartbeat(rpc)
 	} else {
 		select {
@@ -264,12 +264,6 @@ func (t *testTransport) handle(command any, reader io.Reader, patience time.Dura
 	case <-t.closed:
 		return nil, errRefused
 	}
-}
-
-// isHeartbeat reports whether Raft answers a message without asking the disk.
-func isHeartbeat(command any) bool {
-	a, is := command.(*raft.AppendEntriesRequest)
-	return is && a.Term != 0 && a.PrevLogEntry == 0 && a.PrevLogTerm == 0 && len(a.Entries) == 0 && a.LeaderCommitIndex == 0
 }
 
 func (t *testTransport) Close() error {

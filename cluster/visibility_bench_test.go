@@ -16,7 +16,7 @@ import (
 // BenchmarkVisibility tells how long after its acknowledgement a write is applied on followers, one write every 10 ms, and what a replica
 // costs that has nothing to do: both hang on Raft's CommitTimeout. Replicas speak over TCP, in one process, with disks in memory.
 func BenchmarkVisibility(b *testing.B) {
-	for _, commit := range []time.Duration{time.Millisecond, 2 * time.Millisecond, 3 * time.Millisecond, 5 * time.Millisecond} {
+	for _, commit := range []time.Duration{2 * time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
 		b.Run(fmt.Sprintf("commit=%s", commit), func(b *testing.B) {
 			c := newWiredCluster(b, 3, func(o *Options) { o.tuning.election, o.tuning.commit = 0, commit })
 			before := cpuTime(b)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -52,7 +51,7 @@ func (t *raftTransport) AppendEntriesPipeline(id raft.ServerID, address raft.Ser
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(inner), nil
+	return boundedPipeline{inner}, nil
 }
 
 // RequestVote implements raft.Transport.
@@ -97,55 +96,13 @@ func boundEntries(request *raft.AppendEntriesRequest) {
 	}
 }
 
-// pipeline is a raft.AppendPipeline whose requests are bounded, and which goes on when nobody takes its answers any more.
-//
-// Raft stops taking answers at the first refusal, as from a replica that knows a newer term, and then tells its sender to end. The sender
-// may be in AppendEntries by then, which waits until an answer before it is taken: for ever, and that replica is sent nothing more, nor
-// does Raft shut down. So there is room for answers here, for more than the sender sends before it is told.
-type pipeline struct {
-	raft.AppendPipeline
-	answers chan raft.AppendFuture
-	shut    chan struct{}
-	once    sync.Once
-}
-
-const untakenAnswers = 64
-
-func newPipeline(inner raft.AppendPipeline) *pipeline {
-	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture, untakenAnswers), shut: make(chan struct{})}
-	go p.pass()
-	return p
-}
+// boundedPipeline is a raft.AppendPipeline whose requests are bounded.
+type boundedPipeline struct{ raft.AppendPipeline }
 
 // AppendEntries implements raft.AppendPipeline.
-func (p *pipeline) AppendEntries(request *raft.AppendEntriesRequest, response *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (p boundedPipeline) AppendEntries(request *raft.AppendEntriesRequest, response *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	boundEntries(request)
 	return p.AppendPipeline.AppendEntries(request, response)
-}
-
-// Consumer implements raft.AppendPipeline.
-func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
-
-// Close implements raft.AppendPipeline.
-func (p *pipeline) Close() error {
-	p.once.Do(func() { close(p.shut) })
-	return p.AppendPipeline.Close()
-}
-
-// pass passes answers on until Close.
-func (p *pipeline) pass() {
-	for {
-		select {
-		case answer := <-p.AppendPipeline.Consumer():
-			select {
-			case p.answers <- answer:
-			case <-p.shut:
-				return
-			}
-		case <-p.shut:
-			return
-		}
-	}
 }
 
 // pastStale repeats a request that failed on a connection which the other side has ended since it was last used, as a restart does to

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,9 @@ func openWiredRafts(t *testing.T, wires map[string]*Wire) []wiredRaft {
 	return rafts
 }
 
+// wiredCommit is so long that a follower hears of a commit by a herald, and so short that a request that fails doesn't hold a test up.
+const wiredCommit = 2 * time.Second
+
 // openWiredRaft starts Raft on a wire. Without servers, it waits to be added to a cluster.
 func openWiredRaft(t *testing.T, w *Wire, id raft.ServerID, servers []raft.Server) wiredRaft {
 	t.Helper()
@@ -39,8 +43,11 @@ func openWiredRaft(t *testing.T, w *Wire, id raft.ServerID, servers []raft.Serve
 	config.HeartbeatTimeout, config.ElectionTimeout, config.LeaderLeaseTimeout = time.Second/2, time.Second/2, time.Second/2
 	config.Logger = newRaftLogger(log)
 	config.BatchApplyCh = false
+	config.CommitTimeout = wiredCommit
 	config.TrailingLogs = 1
-	logs, fsm, transport := raft.NewInmemStore(), &raft.MockFSM{}, w.transport(log)
+	var own ownRaft
+	herald := newHerald(w.transport(log), &own)
+	logs, fsm, transport := raft.NewInmemStore(), &raft.MockFSM{}, newComeback(herald, &own)
 	snapshots := raft.NewInmemSnapshotStore()
 	var err error
 	if len(servers) > 0 {
@@ -48,11 +55,12 @@ func openWiredRaft(t *testing.T, w *Wire, id raft.ServerID, servers []raft.Serve
 	}
 	var r *raft.Raft
 	if err == nil {
-		r, err = raft.NewRaft(config, fsm, logs, logs, snapshots, transport)
+		r, err = raft.NewRaft(config, heralded{batching{fsm}, herald}, logs, logs, snapshots, transport)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	own.Store(r)
 	t.Cleanup(func() {
 		if err := r.Shutdown().Error(); err != nil {
 			t.Errorf("shutting Raft down: %v", err)
@@ -88,6 +96,7 @@ func TestRaftOverWires(t *testing.T) {
 			for i := range 100 {
 				apply(t, rafts, i)
 			}
+			wantVisible(t, rafts)
 			first := leaderOf(t, rafts)
 			if err := first.LeadershipTransfer().Error(); err != nil {
 				t.Fatal(err)
@@ -114,6 +123,24 @@ func apply(t *testing.T, rafts []wiredRaft, number int) {
 		}
 	}
 	t.Fatal(err)
+}
+
+// wantVisible makes sure that an entry is applied everywhere before Raft would tell of its commit.
+func wantVisible(t *testing.T, rafts []wiredRaft) {
+	t.Helper()
+	const tries = 3 // a busy machine may take as long for one
+	for range tries {
+		began := time.Now()
+		apply(t, rafts, 0)
+		last := leaderOf(t, rafts).AppliedIndex()
+		waitFor(t, "an entry everywhere", func() bool {
+			return !slices.ContainsFunc(rafts, func(r wiredRaft) bool { return r.AppliedIndex() < last })
+		})
+		if time.Since(began) < wiredCommit {
+			return
+		}
+	}
+	t.Errorf("none of %d entries was applied everywhere within %s", tries, wiredCommit)
 }
 
 func distinct(entries [][]byte) int {
@@ -220,7 +247,7 @@ func openTransport(t *testing.T, w *Wire) *raftTransport {
 func TestPipelineGoesOnUntaken(t *testing.T) {
 	a, b := openWireAs(t, "a", WireOptions{}), openWireAs(t, "b", WireOptions{})
 	openTransport(t, b)
-	p, err := openTransport(t, a).AppendEntriesPipeline("b", raft.ServerAddress(b.Address()))
+	p, err := newHerald(openTransport(t, a), &ownRaft{}).AppendEntriesPipeline("b", raft.ServerAddress(b.Address()))
 	if err != nil {
 		t.Fatal(err)
 	}
