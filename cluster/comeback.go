@@ -25,6 +25,7 @@ type comeback struct {
 	mu       sync.Mutex
 	term     uint64                          // the newest in which Raft has sent anything
 	answered map[raft.ServerID]chan struct{} // each closed when the follower's next heartbeat is
+	waiting  map[raft.ServerID]int           // how many requests to each are waited with
 }
 
 // comebackLook is how often who waits looks whether it still makes sense.
@@ -32,7 +33,7 @@ const comebackLook = 25 * time.Millisecond
 
 // newComeback returns a transport for a Raft that isn't made yet.
 func newComeback(t peerTransport, own *ownRaft) *comeback {
-	return &comeback{peerTransport: t, raft: own, answered: map[raft.ServerID]chan struct{}{}}
+	return &comeback{peerTransport: t, raft: own, answered: map[raft.ServerID]chan struct{}{}, waiting: map[raft.ServerID]int{}}
 }
 
 // AppendEntries implements raft.Transport.
@@ -80,9 +81,18 @@ func (c *comeback) heard(id raft.ServerID) {
 	}
 }
 
+// away reports whether Raft waits for a follower.
+func (c *comeback) away(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting[raft.ServerID(id)] > 0
+}
+
 // await waits until a follower answers a heartbeat, as long as Raft goes on replicating to it in that term.
 func (c *comeback) await(id raft.ServerID, address raft.ServerAddress, term uint64) {
 	answered := c.nextAnswer(id)
+	c.waits(id, 1)
+	defer c.waits(id, -1)
 	look := time.NewTicker(comebackLook)
 	defer look.Stop()
 	for c.replicates(id, address, term) {
@@ -92,6 +102,12 @@ func (c *comeback) await(id raft.ServerID, address raft.ServerAddress, term uint
 		case <-look.C:
 		}
 	}
+}
+
+func (c *comeback) waits(id raft.ServerID, more int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[id] += more
 }
 
 func (c *comeback) nextAnswer(id raft.ServerID) <-chan struct{} {

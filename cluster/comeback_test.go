@@ -25,6 +25,9 @@ func TestComeback(t *testing.T) {
 		if got := away.entries(); !slices.Contains(got, "meanwhile") {
 			t.Errorf("a follower that came back has only %q", got)
 		}
+		if leader.comeback.away(away.id) {
+			t.Error("the leader goes on waiting for it")
+		}
 		if leader.State() != raft.Leader {
 			t.Error("the leader was deposed")
 		}
@@ -96,6 +99,9 @@ func TestAwaitEnds(t *testing.T) {
 				case <-ended:
 					t.Fatal("it didn't wait")
 				default:
+				}
+				if !leader.comeback.away(away.id) {
+					t.Error("nobody seems to be away")
 				}
 				end(m, leader, away)
 				time.Sleep(comebackLook)

@@ -27,6 +27,7 @@ type membership struct {
 	roster func(context.Context) roster
 	write  func(context.Context, store.Command) (store.Result, error) // as the leader
 	stays  func(id string) bool                                       // wishes
+	away   func(id string) bool                                       // whether Raft waits for a member
 	logger *slog.Logger
 	// patience is how long an election may leave members unsettled.
 	patience time.Duration
@@ -38,7 +39,8 @@ func (n *Node) newMembership() *membership {
 		return n.carryOut(ctx, &c, store.EncodeCommand(c))
 	}
 	return &membership{
-		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: write, stays: n.store.StaysLearner, logger: n.options.Logger,
+		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: write, stays: n.store.StaysLearner, away: n.comeback.away,
+		logger: n.options.Logger,
 		patience: leastElections * n.options.tuning.election, turn: make(chan struct{}, 1),
 	}
 }
@@ -228,6 +230,8 @@ func (m *membership) transfer(ctx context.Context, to *member) error {
 		return refuse("%s is a learner, and only a voter can lead: promote it first", to.ID)
 	case to.ill != "":
 		return refuse("%s %s: only a healthy voter can lead", to.ID, to.ill)
+	case m.away(to.ID): // Raft would refuse writes until it is back, once it was asked twice
+		return refuse("%s doesn't answer Raft: only a healthy voter can lead", to.ID)
 	}
 	return m.await(ctx, "handing leadership over to "+to.ID,
 		m.raft.LeadershipTransferToServer(raft.ServerID(to.ID), raft.ServerAddress(to.Address)))

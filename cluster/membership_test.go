@@ -77,7 +77,7 @@ func (c *crew) start(id string) {
 	n := &crewNode{raft: r, transport: transport}
 	n.membership = &membership{
 		self: id, raft: r, roster: func(ctx context.Context) roster { return c.roster(ctx, r) }, write: c.write, stays: c.stays,
-		logger: slog.New(slog.DiscardHandler), patience: 4 * quick.election, turn: make(chan struct{}, 1),
+		away: func(string) bool { return false }, logger: slog.New(slog.DiscardHandler), patience: 4 * quick.election, turn: make(chan struct{}, 1),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,6 +30,7 @@ type Node struct {
 	door       store.Pseudonymizer
 	snapshots  *snapshotStore
 	raft       *raft.Raft
+	comeback   *comeback
 	leader     *leader
 	membership *membership
 	pilot      *pilot
@@ -161,7 +162,8 @@ func (n *Node) startRaft() error {
 	}
 	var own ownRaft
 	herald := newHerald(others, &own)
-	transport := sortOutLateSnapshots(newComeback(herald, &own), n.logs, n.snapshots)
+	n.comeback = newComeback(herald, &own)
+	transport := sortOutLateSnapshots(n.comeback, n.logs, n.snapshots)
 	n.onClose(transport.Close)
 	machine := heralded{&fsm{store: n.store, report: n.failure.report}, herald}
 	n.logs.acknowledge = n.becomeMember

@@ -88,8 +88,8 @@ const (
 // A voter without peers waits for one timeout before it leads, so this is also how long a start takes at most twice.
 const defaultElection = 250 * time.Millisecond
 
-// defaultCommit is how long after the leader a follower without traffic applies a write: once to twice this. BenchmarkVisibility tells
-// what it costs.
+// defaultCommit is how long after its last message Raft sends a follower an empty one: once to twice this. The herald tells of commits
+// before, so it is for what got lost, and also how soon Raft tries again after a failure.
 const defaultCommit = 50 * time.Millisecond
 
 // leastElections is how many election timeouts the staleness bound has to be at least. An election takes up to two, and a proof is up to
