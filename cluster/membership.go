@@ -40,7 +40,7 @@ func (n *Node) newMembership() *membership {
 	}
 	return &membership{
 		self: n.dir.nodeID, raft: n.raft, roster: n.roster, write: write, stays: n.store.StaysLearner, away: n.comeback.away,
-		logger: n.options.Logger,
+		logger:   n.options.Logger,
 		patience: leastElections * n.options.tuning.election, turn: make(chan struct{}, 1),
 	}
 }
