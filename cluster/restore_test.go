@@ -159,6 +159,7 @@ func TestRevisionsOfBeforeRestores(t *testing.T) {
 
 // askAtUntil asks for views at a revision, which are of its epoch or none.
 func askAtUntil(t *testing.T, n *Node, r consent.Revision, stop <-chan struct{}) {
+	t.Helper()
 	for {
 		view, err := n.View(t.Context(), consent.Consistency{AtLeast: r, Full: true})
 		if err == nil && view.Revision.Epoch != r.Epoch {
