@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync/atomic"
 	"time"
@@ -23,8 +24,8 @@ type diskSpace struct {
 	ballast uint64 // bytes of the ballast
 	log     *slog.Logger
 	full    atomic.Bool
-	free    atomic.Uint64 // when it was looked at last
-	held    bool          // the ballast is there
+	free    atomic.Int64 // when it was looked at last; -1 while it wasn't
+	held    bool         // the ballast is there
 }
 
 const (
@@ -36,6 +37,7 @@ const (
 func openDiskSpace(dir *dataDir, floor int64, log *slog.Logger) (*diskSpace, error) {
 	d := &diskSpace{fs: dir.fs, dir: dir.path, floor: uint64(max(floor, 0)), log: log}
 	d.ballast = d.floor / ballastShare
+	d.free.Store(-1)
 	_, err := d.fs.Stat(d.path())
 	d.held = err == nil
 	if err := d.check(); err != nil {
@@ -73,7 +75,7 @@ func (d *diskSpace) check() error {
 		return fmt.Errorf("asking how full the disk of %s is: %w", d.dir, err)
 	}
 	free := usage.AvailBytes
-	d.free.Store(free)
+	d.free.Store(int64(min(free, math.MaxInt64)))
 	switch full := free < d.floor; {
 	case d.full.Swap(full) == full:
 	case full:

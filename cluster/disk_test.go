@@ -48,12 +48,16 @@ func TestFullDiskRefusesWrites(t *testing.T) {
 		{"a little, from the ballast", 2 << 20, true, false},
 		{"the floor, but no room for the ballast", 4 << 20, false, false},
 		{"plenty again", 5 << 20, false, true},
+		{"nothing at all", 0, true, false},
 	}
 	for _, tt := range tests {
 		free(tt.free)
 		_, err := n.Write(t.Context(), grant(t, "anna"))
 		if full := errors.Is(err, consent.ErrStorageFull); full != tt.full || !full && err != nil {
 			t.Errorf("%s: write returned %v, refused for want of space: %t", tt.name, err, tt.full)
+		}
+		if got := n.Stats().FreeBytes; got != int64(tt.free) {
+			t.Errorf("%s: %d bytes are said to be free, want %d", tt.name, got, tt.free)
 		}
 		if got := ballast(); got != tt.ballast {
 			t.Errorf("%s: ballast there: %t, want %t", tt.name, got, tt.ballast)
@@ -134,7 +138,11 @@ func TestNoFloor(t *testing.T) {
 	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1, TotalBytes: 100})
 	o := memoryOptions(t, fs)
 	o.MinFreeBytes = -1
-	mustWrite(t, openNode(t, o), grant(t, "anna"))
+	n := openNode(t, o)
+	mustWrite(t, n, grant(t, "anna"))
+	if free := n.Stats().FreeBytes; free != -1 {
+		t.Errorf("%d bytes are said to be free where nobody looks", free)
+	}
 }
 
 // TestHangingDisk lets the log's sync hang, and expects the watchdog to say so.

@@ -41,7 +41,7 @@ type Stats struct {
 	Forwarded   uint64 // commands sent to the leader, repeats among them, since the start
 	StorageFull bool   // writes are refused for want of space
 
-	FreeBytes   uint64    // of the disk, a second ago; 0 without a floor
+	FreeBytes   int64     // of the disk, a second ago; -1 without a floor
 	LogBytes    uint64    // of disk, for the log
 	LogSyncs    Durations // of the log, since the start
 	Streams     Durations // of state, made for other replicas since the start

@@ -53,7 +53,7 @@ func nodeMetrics() []nodeMetric {
 		{"commands_proposed_total", "Commands in the entries proposed since the start.", counter,
 			func(s cluster.Stats) float64 { return float64(s.Commands) }},
 		{"disk_free_bytes", "Free space of the disk. Left out where no floor of it is kept.", gauge,
-			func(s cluster.Stats) float64 { return orNothing(float64(s.FreeBytes)) }},
+			func(s cluster.Stats) float64 { return unlessNegative(float64(s.FreeBytes)) }},
 		{"raft_log_bytes", "Disk space of the Raft log.", gauge, func(s cluster.Stats) float64 { return float64(s.LogBytes) }},
 		{"snapshot_stream_bytes_total", "Bytes of state made into streams for other replicas since the start.", counter,
 			func(s cluster.Stats) float64 { return float64(s.StreamBytes) }},
@@ -138,9 +138,9 @@ func timestamp(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-// orNothing returns NaN for 0.
-func orNothing(value float64) float64 {
-	if value == 0 {
+// unlessNegative returns NaN for what is under 0.
+func unlessNegative(value float64) float64 {
+	if value < 0 {
 		return math.NaN()
 	}
 	return value
