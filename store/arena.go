@@ -93,15 +93,19 @@ func (a *arena) words(at location, n uint64) []uint64 {
 
 // write stores key and record in a new block.
 func (a *arena) write(key Key, record []uint64) location {
-	n := uint64(keyWords + len(record))
-	at := a.alloc(n)
-	block := a.words(at, n)
+	at := a.alloc(uint64(keyWords + len(record)))
+	a.fill(at, key, record)
+	return at
+}
+
+// fill stores key and record in a block.
+func (a *arena) fill(at location, key Key, record []uint64) {
+	block := a.words(at, uint64(keyWords+len(record)))
 	atomic.StoreUint64(&block[0], key[0])
 	atomic.StoreUint64(&block[1], key[1])
 	for i, word := range record {
 		atomic.StoreUint64(&block[keyWords+i], word)
 	}
-	return at
 }
 
 // alloc returns the location of n words within one chunk; they hold anything.

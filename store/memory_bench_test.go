@@ -149,8 +149,8 @@ func BenchmarkFootprint(b *testing.B) {
 	}
 }
 
-// BenchmarkLoad fills a memory from several goroutines, each with shards of
-// its own, as a replica does at its start.
+// BenchmarkLoad fills a memory by puts from several goroutines, each with
+// shards of its own. A start does better: see BenchmarkLoader.
 func BenchmarkLoad(b *testing.B) {
 	const n = 1e6
 	for _, workers := range []int{1, 2, 4} {

@@ -91,13 +91,14 @@ func readRecords(db *pebble.DB, to *memory, log *slog.Logger, beside func() *pac
 	var workers errgroup.Group
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() error {
-			beside := beside()
+			in, beside := &loader{to: to}, beside()
+			defer in.finish()
 			for {
 				n := part.Add(1) - 1
 				if n >= rebuildParts {
 					return nil
 				}
-				if err := readPart(db, to, byte(n), &count, beside); err != nil {
+				if err := readPart(db, in, byte(n), &count, beside); err != nil {
 					return err
 				}
 			}
@@ -109,7 +110,7 @@ func readRecords(db *pebble.DB, to *memory, log *slog.Logger, beside func() *pac
 }
 
 // readPart reads the records whose pseudonyms begin with a byte.
-func readPart(db *pebble.DB, to *memory, first byte, count *atomic.Int64, beside *pace) error {
+func readPart(db *pebble.DB, in *loader, first byte, count *atomic.Int64, beside *pace) error {
 	var words []uint64
 	seen := int64(0)
 	defer func() { count.Add(seen % rebuildStep) }()
@@ -117,7 +118,7 @@ func readPart(db *pebble.DB, to *memory, first byte, count *atomic.Int64, beside
 		if words, err = decodeRecordValue(words, key, value); err != nil {
 			return err
 		}
-		to.put(keyOf(key[1:]), words)
+		in.put(keyOf(key[1:]), words)
 		beside.worked(len(key) + len(value))
 		if seen++; seen%rebuildStep == 0 {
 			count.Add(rebuildStep)
