@@ -38,6 +38,7 @@ type logStore struct {
 	acknowledge func() error
 
 	recent recentEntries
+	holds  logHolds
 
 	believed atomic.Uint64 // see believe
 
@@ -126,7 +127,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	}
 	entry, err := s.get(entryKey(index))
 	switch {
-	case errors.Is(err, pebble.ErrNotFound) && index == s.believed.Load():
+	case errors.Is(err, pebble.ErrNotFound) && index != 0 && index == s.believed.Load():
 		*l = raft.Log{Index: index}
 		return nil
 	case errors.Is(err, pebble.ErrNotFound):
@@ -177,13 +178,25 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-// DeleteRange removes the entries from lowest to highest.
+// DeleteRange removes the entries from lowest to highest. A cut at the front leaves what is held.
 func (s *logStore) DeleteRange(lowest, highest uint64) error {
+	if s.cuts(lowest, highest) {
+		if highest = s.holds.bound(highest); highest < lowest {
+			return nil
+		}
+	}
 	s.recent.remove(lowest, highest)
 	if err := s.commit(func(b *pebble.Batch) error { return b.DeleteRange(entryKey(lowest), keyAfter(highest), nil) }); err != nil {
 		return fmt.Errorf("removing log entries %d to %d: %w", lowest, highest, err)
 	}
 	return s.findEnds()
+}
+
+// cuts reports whether entries are removed because a snapshot has them: those at the front, and not all.
+func (s *logStore) cuts(lowest, highest uint64) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return lowest <= s.first && highest < s.last
 }
 
 // Set writes a value of Raft's stable store.

@@ -148,8 +148,11 @@ func (n *Node) openDatabases() (err error) {
 		return err
 	}
 	n.onClose(n.store.Close)
-	n.snapshots, err = openSnapshotStore(n.dir.fs, n.dir.join(snapshotsDir), n.store)
-	return err
+	if n.snapshots, err = openSnapshotStore(n.dir.fs, n.dir.join(snapshotsDir), n.store); err != nil {
+		return err
+	}
+	n.snapshots.hold = n.logs.holds.behind
+	return nil
 }
 
 // startRaft starts Raft and what it needs.

@@ -29,7 +29,8 @@ const (
 type snapshotStore struct {
 	fs    vfs.FS
 	dir   string
-	store *store.Store // to make streams of
+	store *store.Store                         // to make streams of
+	hold  func(behind uint64) (release func()) // the log; nil in tests of snapshots alone
 
 	made  durations     // of making streams for other replicas
 	bytes atomic.Uint64 // of those streams
@@ -129,8 +130,35 @@ func (ss *snapshotStore) latest() *snapshotInfo {
 	return ss.newest
 }
 
-// Open implements raft.SnapshotStore. Raft needs the stream's exact size beforehand, so the stream is written to a file first.
+// Open implements raft.SnapshotStore. The log is kept from the snapshot's last entry on, until the stream has been sent.
 func (ss *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	info := ss.latest()
+	if ss.hold == nil || info == nil {
+		return ss.open(id)
+	}
+	release := ss.hold(info.meta.Index - 1) // Raft looks for the entry that it ends at, before it sends the next
+	meta, stream, err := ss.open(id)
+	if err != nil {
+		release()
+		return nil, nil, err
+	}
+	return meta, &heldStream{stream, release}, nil
+}
+
+// heldStream lets the log be cut after Close.
+type heldStream struct {
+	io.ReadCloser
+	release func()
+}
+
+// Close implements io.Closer.
+func (s *heldStream) Close() error {
+	defer s.release()
+	return s.ReadCloser.Close()
+}
+
+// open is Open without regard to the log. Raft needs the stream's exact size beforehand, so the stream is written to a file first.
+func (ss *snapshotStore) open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	info := ss.latest()
 	if info == nil || info.meta.ID != id {
 		return nil, nil, fmt.Errorf("snapshot %s is gone", id)
