@@ -35,7 +35,7 @@ func loadSorted(m *memory, keys []Key, record func(Key) []uint64) {
 
 // TestLoader fills a memory as puts do, and puts go on in it.
 func TestLoader(t *testing.T) {
-	for _, n := range []int{0, 1, 20, 1000, 50_000} {
+	for _, n := range []int{0, 1, 20, 1000, 5_000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			m, byPuts, keys := newTestMemory(t), newTestMemory(t), sortedKeys(n)
 			version := func(v uint64) func(Key) []uint64 {
