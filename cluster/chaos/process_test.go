@@ -332,10 +332,10 @@ func (p *processes) running() []*replica {
 	return running
 }
 
-// status asks whoever answers first.
+// status asks whoever answers first. An answer takes half a second where a member is silent.
 func (p *processes) status() *consentv1.GetClusterStatusResponse {
 	for _, r := range p.running() {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 1500*time.Millisecond)
 		status, err := r.members.GetClusterStatus(ctx, &consentv1.GetClusterStatusRequest{})
 		cancel()
 		if err == nil && status.GetLeader() != "" {
