@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -88,6 +90,54 @@ func TestPowerLossWhileRestoring(t *testing.T) {
 	last := openStore(t, Options{FS: fs.CrashClone(vfs.CrashCloneCfg{}), Dir: "dir"})
 	if stateHash(t, last) != restored {
 		t.Error("a power loss after the restore: the state isn't the new one")
+	}
+}
+
+// TestLostMarker: a ledger that no marker names may be the one in use, so nothing is begun or cleared beside it.
+func TestLostMarker(t *testing.T) {
+	o := Options{FS: vfs.NewMem(), Dir: "dir", Logger: quiet}
+	s := openStore(t, o)
+	f := newFeeder(t, s)
+	feedMixed(f, 10)
+	if err := s.Restore(bytes.NewReader(snapshotOf(t, s))); err != nil { // so that the ledger in use isn't the first
+		t.Fatal(err)
+	}
+	state, ledger := stateHash(t, s), s.place.ledgerDir()
+	closeStore(t, s)
+	markers := map[string][]byte{}
+	names, err := o.FS.List(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if path := o.FS.PathJoin(o.Dir, name); strings.HasPrefix(name, "marker."+markerName+".") {
+			if markers[path], err = readFile(o.FS, path); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.FS.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 2 {
+		if s, err := Open(o); !errors.Is(err, errLostMarker) || !strings.Contains(err.Error(), filepath.Base(ledger)) {
+			t.Fatalf("opening without the marker: %v, %v", s, err)
+		}
+	}
+	for path, contents := range markers {
+		file, err := o.FS.Create(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write(contents); err != nil {
+			t.Fatal(err)
+		}
+		if err := file.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := stateHash(t, openStore(t, o)); len(markers) == 0 || got != state {
+		t.Error("with its marker back, the store isn't what it was")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,14 +61,21 @@ func makeDir(fs vfs.FS, dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// find reads the marker, or sets it to the first ledger's number.
+// find reads the marker, or sets it to the first ledger's number. The first marker is durable before the first ledger is made: a ledger that
+// no marker tells of has lost it, and isn't what a restore has left.
 func (p *place) find() error {
 	marker, value, err := atomicfs.LocateMarker(p.fs, p.dir, markerName)
 	if err != nil {
 		return err
 	}
 	p.marker = marker
-	if value == "" {
+	names, err := p.ledgers()
+	switch {
+	case err != nil:
+		return err
+	case value == "" && len(names) > 0:
+		return fmt.Errorf("%w: there is %s, and no file marker.%s.* that names the ledger in use", errLostMarker, names[0], markerName)
+	case value == "":
 		return p.moveTo(1)
 	}
 	if p.number, err = strconv.ParseUint(value, 10, 64); err != nil {
@@ -76,17 +84,19 @@ func (p *place) find() error {
 	if err := marker.RemoveObsolete(); err != nil {
 		return err
 	}
-	return p.clear()
+	return p.clear(names)
 }
 
-// clear removes every ledger but the one that the marker names.
-func (p *place) clear() error {
+// ledgers returns the names of all ledgers in the directory.
+func (p *place) ledgers() ([]string, error) {
 	names, err := p.fs.List(p.dir)
-	if err != nil {
-		return err
-	}
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, ledgerPrefix) }), err
+}
+
+// clear removes the ledgers but the one that the marker names.
+func (p *place) clear(names []string) error {
 	for _, name := range names {
-		if strings.HasPrefix(name, ledgerPrefix) && name != ledgerName(p.number) {
+		if name != ledgerName(p.number) {
 			if err := p.fs.RemoveAll(p.fs.PathJoin(p.dir, name)); err != nil {
 				return err
 			}
