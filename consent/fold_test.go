@@ -449,7 +449,7 @@ func TestNoRoomForTerms(t *testing.T) {
 	for i := range names {
 		names[i] = fmt.Sprint("p", i)
 	}
-	c.Names = namesOf(t, append(names, email), nil, nil)
+	c.Names = namesOf(t, append([]string{email}, names...), nil, nil)
 	var r Record
 	for i, batch := range slices.Collect(slices.Chunk(names, maxNames)) {
 		r, _ = Fold(r, over(at(Time(10+i), Used), Scope{Permissions: batch}), c)
