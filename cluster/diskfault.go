@@ -71,14 +71,18 @@ func diskFault(what, path string, err error) error {
 	if errors.As(err, &known) { // it says again what and where
 		err = known.Err
 	}
+	fault := "the disk fails"
 	advice := "look at the disk and how it is mounted, and start this replica again: nothing acknowledged is lost. If the disk is, replace it"
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		what = "the disk is full: " + what
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		fault = "the disk is full"
 		advice = "make space and start this replica again: nothing acknowledged is lost, and a replica of a cluster catches up"
-	} else {
-		what = "the disk fails: " + what
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		fault, advice = "the data directory can't be used", permit
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
+		fault, advice = "the data directory is damaged", repair
 	}
-	return fmt.Errorf("%s %s: %w: %s", what, path, err, advice)
+	return fmt.Errorf("%s: %s %s: %w: %s", fault, what, path, err, advice)
 }
 
 func exitProcess() { os.Exit(1) }

@@ -276,3 +276,22 @@ func (f *fault) recovered() error {
 	}
 	return n.Close()
 }
+
+// TestDiskFaultSaysWhatToDo: a file that is in the way, or may not be used, isn't the disk's fault.
+func TestDiskFaultSaysWhatToDo(t *testing.T) {
+	for cause, words := range map[syscall.Errno][2]string{
+		syscall.EIO:     {"the disk fails", "look at the disk"},
+		syscall.EROFS:   {"the disk fails", "how it is mounted"},
+		syscall.ENOSPC:  {"the disk is full", "make space"},
+		syscall.EACCES:  {"can't be used", "read and write"},
+		syscall.EISDIR:  {"is damaged", "consentd cluster restore"},
+		syscall.ENOTDIR: {"is damaged", "consentd cluster restore"},
+	} {
+		got := diskFault("reading", "data/log/000001.log", &os.PathError{Op: "read", Path: "data/log/000001.log", Err: cause}).Error()
+		for _, want := range append(words[:], "reading data/log/000001.log", cause.Error()) {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v: no %q in %q", cause, want, got)
+			}
+		}
+	}
+}
