@@ -50,11 +50,15 @@ func (c *comeback) AppendEntries(id raft.ServerID, address raft.ServerAddress, r
 	return err
 }
 
-// InstallSnapshot implements raft.Transport.
+// InstallSnapshot implements raft.Transport. What it is to send is closed before the wait, or the stream's file and the log behind it would be
+// kept for as long as the follower is away.
 func (c *comeback) InstallSnapshot(id raft.ServerID, address raft.ServerAddress, request *raft.InstallSnapshotRequest,
 	response *raft.InstallSnapshotResponse, data io.Reader) error {
 	err := c.peerTransport.InstallSnapshot(id, address, request, response, data)
 	if err != nil {
+		if stream, is := data.(io.Closer); is {
+			discard(stream.Close())
+		}
 		c.await(id, address, request.Term)
 	}
 	return err

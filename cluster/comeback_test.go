@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,4 +116,39 @@ func TestAwaitEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// closingStream is a stream that notes when it is closed.
+type closingStream struct {
+	io.Reader
+	closed chan struct{}
+}
+
+func (s *closingStream) Close() error { close(s.closed); return nil }
+
+// TestComebackClosesTheSnapshot: a snapshot whose receiver is gone takes no space while the receiver is waited for.
+func TestComebackClosesTheSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := openMemRafts(t, 3, defaultCommit)
+		defer m.close()
+		leader, others := m.leader()
+		away := others[0]
+		m.apart(true, away, leader, others[1])
+		stream, ended := &closingStream{strings.NewReader(""), make(chan struct{})}, make(chan error, 1)
+		go func() {
+			ended <- leader.comeback.InstallSnapshot(raft.ServerID(away.id), raft.ServerAddress(away.id),
+				&raft.InstallSnapshotRequest{Term: leader.CurrentTerm()}, new(raft.InstallSnapshotResponse), stream)
+		}()
+		<-stream.closed
+		time.Sleep(time.Minute)
+		select {
+		case err := <-ended:
+			t.Fatalf("it didn't wait: %v", err)
+		default:
+		}
+		leader.comeback.heard(raft.ServerID(away.id))
+		if err := <-ended; err == nil {
+			t.Error("no error for a snapshot that never arrived")
+		}
+	})
 }

@@ -35,6 +35,7 @@ type lateSnapshots struct {
 	requests  chan raft.RPC // for Raft
 	shut      chan struct{}
 	once      sync.Once
+	tail      *raft.InstallSnapshotRequest // see forgetTail; only for pass
 }
 
 // sortOutLateSnapshots returns a transport for a Raft with these stores. Close has to be called.
@@ -62,6 +63,7 @@ func (l *lateSnapshots) pass() {
 		case request := <-l.peerTransport.Consumer():
 			switch command := request.Command.(type) {
 			case *raft.AppendEntriesRequest:
+				l.forgetTail(command.RPCHeader, command.Term)
 				request.Command = l.fitting(command)
 				l.ask(request)
 			case *raft.InstallSnapshotRequest:
@@ -81,33 +83,37 @@ func (l *lateSnapshots) passSnapshot(request raft.RPC, snapshot *raft.InstallSna
 		return
 	}
 	last, err := l.logs.LastIndex()
-	if err == nil && last >= snapshot.LastLogIndex {
-		l.askAnd(request, func() { l.forgetTail(snapshot) })
-		return
+	tail := l.tail != nil || err == nil && last >= snapshot.LastLogIndex // who can't read the log fails in Raft
+	if answer, done := l.asked(request); done {
+		if installed, is := answer.Response.(*raft.InstallSnapshotResponse); tail && is && answer.Error == nil && installed.Success {
+			l.tail = snapshot
+			l.forgetTail(snapshot.RPCHeader, snapshot.Term)
+		}
+		request.RespChan <- answer
 	}
-	l.ask(request) // who can't read the log fails there
 }
 
 // ask has Raft answer a request.
-func (l *lateSnapshots) ask(request raft.RPC) { l.askAnd(request, func() {}) }
+func (l *lateSnapshots) ask(request raft.RPC) {
+	if answer, done := l.asked(request); done {
+		request.RespChan <- answer
+	}
+}
 
-// askAnd has Raft answer a request, and calls then if that succeeded, before the answer is sent.
-func (l *lateSnapshots) askAnd(request raft.RPC, then func()) {
+// asked returns what Raft answers to a request, and whether it did before Close.
+func (l *lateSnapshots) asked(request raft.RPC) (answer raft.RPCResponse, done bool) {
 	answers := make(chan raft.RPCResponse, 1)
-	passed := request
-	passed.RespChan = answers
+	request.RespChan = answers
 	select {
-	case l.requests <- passed:
+	case l.requests <- request:
 	case <-l.shut:
-		return
+		return raft.RPCResponse{}, false
 	}
 	select {
-	case answer := <-answers:
-		if answer.Error == nil {
-			then()
-		}
-		request.RespChan <- answer
+	case answer = <-answers:
+		return answer, true
 	case <-l.shut:
+		return raft.RPCResponse{}, false
 	}
 }
 

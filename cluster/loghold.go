@@ -7,8 +7,11 @@ import (
 )
 
 // logHolds keep what a replica that is sent a snapshot will need of the log. Raft cuts its log without regard to that: a snapshot taken
-// while a long stream is on its way would cut behind the one that is sent, and its receiver would need a second.
+// while a long stream is on its way would cut behind the one that is sent, and its receiver would need a second. Where the disk has no
+// space for it, that receiver matters less than all writes.
 type logHolds struct {
+	waived func() bool // nothing is kept now; nil: never
+
 	mu    sync.Mutex
 	holds []*logHold
 }
@@ -40,6 +43,9 @@ func (h *logHolds) bound(index uint64) uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.holds = slices.DeleteFunc(h.holds, func(hold *logHold) bool { return !hold.ended.IsZero() && time.Since(hold.ended) > holdAfter })
+	if h.waived != nil && h.waived() {
+		return index
+	}
 	for _, hold := range h.holds {
 		index = min(index, hold.behind)
 	}

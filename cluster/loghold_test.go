@@ -29,6 +29,11 @@ func TestLogHolds(t *testing.T) {
 		if got := h.bound(15); got != 15 {
 			t.Errorf("cut up to %d, where nothing is in the way of 15", got)
 		}
+		full := true
+		h.waived = func() bool { return full }
+		check("while the disk is full", 100)
+		full = false
+		check("while there is space again", 20)
 		second()
 		time.Sleep(holdAfter + 1)
 		check("long after both", 100)
@@ -81,7 +86,9 @@ func TestSnapshotWhileOneIsSent(t *testing.T) {
 			t.Errorf("entry %d: %v", index, err)
 		}
 	}
-	if err := stream.Close(); err != nil {
-		t.Fatal(err)
+	for range 2 { // Raft closes it, and so does who waits for the receiver
+		if err := stream.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -151,7 +151,7 @@ func (n *Node) openDatabases() (err error) {
 	if n.snapshots, err = openSnapshotStore(n.dir.fs, n.dir.join(snapshotsDir), n.store); err != nil {
 		return err
 	}
-	n.snapshots.hold = n.logs.holds.behind
+	n.snapshots.hold, n.logs.holds.waived = n.logs.holds.behind, n.space.full.Load
 	return nil
 }
 

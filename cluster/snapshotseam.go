@@ -34,14 +34,23 @@ func (l *lateSnapshots) agreed(index, term uint64) bool {
 	return err == nil && len(ours) > 0 && ours[0].Index == index && ours[0].Term == term
 }
 
-// forgetTail has Raft take the entry of the snapshot that it has just installed for the last of its log, instead of one that the log had
-// before. Raft believes that there is another one at its place, and so puts it there. It is never sent: who lacks it lacks what is before.
-func (l *lateSnapshots) forgetTail(installed *raft.InstallSnapshotRequest) {
-	l.logs.believe(installed.LastLogIndex)
+// forgetTail has Raft take the entry of the snapshot that it has installed (tail, nil for none) for the last of its log, instead of one that
+// the log had before. Raft believes that there is another one at its place, and so puts it there. It is never sent: who lacks it lacks what is
+// before.
+//
+// Raft does so for a leader of its term, which may be another one by the time the snapshot is installed: so each leader that sends
+// entries is tried, until it has done it.
+func (l *lateSnapshots) forgetTail(leader raft.RPCHeader, term uint64) {
+	if l.tail == nil {
+		return
+	}
+	l.logs.believe(l.tail.LastLogIndex)
 	defer l.logs.believe(0)
-	answers := make(chan raft.RPCResponse, 1)
-	l.ask(raft.RPC{RespChan: answers, Command: &raft.AppendEntriesRequest{
-		RPCHeader: installed.RPCHeader, Term: installed.Term,
-		Entries: []*raft.Log{{Index: installed.LastLogIndex, Term: installed.LastLogTerm, Type: raft.LogNoop}},
+	answer, _ := l.asked(raft.RPC{Command: &raft.AppendEntriesRequest{
+		RPCHeader: leader, Term: term,
+		Entries: []*raft.Log{{Index: l.tail.LastLogIndex, Term: l.tail.LastLogTerm, Type: raft.LogNoop}},
 	}})
+	if got, is := answer.Response.(*raft.AppendEntriesResponse); is && got.Success {
+		l.tail = nil
+	}
 }

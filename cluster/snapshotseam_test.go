@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,58 @@ func TestTailBehindASnapshot(t *testing.T) {
 			c.waitEqual()
 		})
 	}
+}
+
+// TestForgetTail: another leader may be in office by the time a snapshot is installed, and Raft does nothing for the one before. So it is made to
+// forget the tail for whoever sends entries, once.
+func TestForgetTail(t *testing.T) {
+	l, transport, _ := lateSnapshotsOf(t) // a log from 5 to 10
+	request := func(command any) <-chan raft.RPCResponse {
+		answers := make(chan raft.RPCResponse, 1)
+		transport.consumer <- raft.RPC{Command: command, Reader: strings.NewReader(""), RespChan: answers}
+		return answers
+	}
+	forgotten := func(id string, term uint64, success bool) {
+		t.Helper()
+		passed := <-l.Consumer()
+		got, is := passed.Command.(*raft.AppendEntriesRequest)
+		if !is || string(got.ID) != id || got.Term != term || len(got.Entries) != 1 || got.Entries[0].Index != 8 || got.Entries[0].Term != 3 {
+			t.Fatalf("Raft was given %+v", passed.Command)
+		}
+		passed.Respond(&raft.AppendEntriesResponse{Success: success}, nil)
+	}
+	entries := func(id string, term uint64) *raft.AppendEntriesRequest {
+		return &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(id)}, Term: term, PrevLogEntry: 8, PrevLogTerm: 3}
+	}
+	install := func(success bool) {
+		t.Helper()
+		answers := request(&raft.InstallSnapshotRequest{RPCHeader: raft.RPCHeader{ID: []byte("b")}, Term: 4, LastLogIndex: 8, LastLogTerm: 3})
+		passed := <-l.Consumer()
+		passed.Respond(&raft.InstallSnapshotResponse{Success: success}, nil)
+		if success {
+			forgotten("b", 4, false)
+		}
+		<-answers
+	}
+	ordinary := func(id string, term uint64) {
+		t.Helper()
+		answers := request(entries(id, term))
+		passed := <-l.Consumer()
+		if got, is := passed.Command.(*raft.AppendEntriesRequest); !is || string(got.ID) != id || len(got.Entries) != 0 {
+			t.Fatalf("Raft was given %+v", passed.Command)
+		}
+		passed.Respond(&raft.AppendEntriesResponse{}, nil)
+		<-answers
+	}
+	install(false)
+	ordinary("b", 4) // nothing was installed, so there is nothing to forget
+	install(true)
+	answers := request(entries("c", 5))
+	forgotten("c", 5, true)
+	passed := <-l.Consumer()
+	passed.Respond(&raft.AppendEntriesResponse{}, nil)
+	<-answers
+	ordinary("c", 5)
 }
 
 func TestFittingRequests(t *testing.T) {

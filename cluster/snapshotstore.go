@@ -142,20 +142,22 @@ func (ss *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, err
 		release()
 		return nil, nil, err
 	}
-	return meta, &heldStream{stream, release}, nil
+	held := &heldStream{ReadCloser: stream}
+	held.close = sync.OnceValue(func() error {
+		defer release()
+		return stream.Close()
+	})
+	return meta, held, nil
 }
 
-// heldStream lets the log be cut after Close.
+// heldStream lets the log be cut after Close, which may be called again.
 type heldStream struct {
 	io.ReadCloser
-	release func()
+	close func() error
 }
 
 // Close implements io.Closer.
-func (s *heldStream) Close() error {
-	defer s.release()
-	return s.ReadCloser.Close()
-}
+func (s *heldStream) Close() error { return s.close() }
 
 // open is Open without regard to the log. Raft needs the stream's exact size beforehand, so the stream is written to a file first.
 func (ss *snapshotStore) open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
