@@ -77,6 +77,9 @@ func diskFault(what, path string, err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		fault = "the disk is full"
 		advice = "make space and start this replica again: nothing acknowledged is lost, and a replica of a cluster catches up"
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		fault = "there are too many open files"
+		advice = "raise the limit (ulimit -n, or LimitNOFILE of the unit) and start this replica again: nothing acknowledged is lost"
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
 		fault, advice = "the data directory can't be used", permit
 	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):

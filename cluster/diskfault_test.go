@@ -283,6 +283,7 @@ func TestDiskFaultSaysWhatToDo(t *testing.T) {
 		syscall.EIO:     {"the disk fails", "look at the disk"},
 		syscall.EROFS:   {"the disk fails", "how it is mounted"},
 		syscall.ENOSPC:  {"the disk is full", "make space"},
+		syscall.EMFILE:  {"too many open files", "LimitNOFILE"},
 		syscall.EACCES:  {"can't be used", "read and write"},
 		syscall.EISDIR:  {"is damaged", "consentd cluster restore"},
 		syscall.ENOTDIR: {"is damaged", "consentd cluster restore"},

@@ -59,7 +59,7 @@ func (s *Snapshot) Close() error {
 	return s.pinned.Close()
 }
 
-// WriteTo writes the stream that Restore reads, and returns its length. Written again, it is the same. It takes half of a processor at
+// WriteTo writes the stream that Restore reads, and returns its length. Written again, it is the same. It takes a quarter of a processor at
 // most.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 	out := &snapshotWriter{sum: sha256.New()}

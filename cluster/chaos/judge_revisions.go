@@ -15,7 +15,8 @@ import (
 //     is under the bound;
 //   - what a replica answers never goes backward, from one check to one that begins after it.
 //
-// Indexes go on over a restore, so the rules hold across it. JudgeRestore looks at epochs.
+// Indexes go on over a restore, so the rules hold across it, but that all that the backup brought stands at one index, with the stamps that it
+// had. JudgeRestore looks at epochs.
 func JudgeRevisions(h *History) error {
 	v := &verdict{judge: "revisions"}
 	var answered, writes []*Op
@@ -32,7 +33,7 @@ func JudgeRevisions(h *History) error {
 			writes = append(writes, o)
 		}
 	}
-	v.judgeStamps(slices.Clone(writes))
+	v.judgeStamps(slices.DeleteFunc(slices.Clone(writes), h.byBackup()))
 	v.judgeAges(answered, writes, h.Bound)
 	v.judgeSeen(answered)
 	for _, checks := range byReplica {

@@ -35,6 +35,12 @@ func (h *History) brought() uint64 {
 	return lowest
 }
 
+// byBackup returns whether a write was answered by what the backup remembers of it.
+func (h *History) byBackup() func(*Op) bool {
+	brought := h.brought()
+	return func(o *Op) bool { return h.Restore != nil && !h.Restore.before(o) && o.Revision.Index == brought }
+}
+
 // epoch returns that of what is recorded.
 func (h *History) epoch() uint64 {
 	for _, events := range h.anyRecorded() {

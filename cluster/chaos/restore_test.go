@@ -43,6 +43,8 @@ func TestJudgesFindNoFaultInARestore(t *testing.T) {
 		),
 		"writes go on": recordedToo(restored(in(2, check(Full, 150, 151, 25, false))), in(2, write(Withdraw, 130, 140, 25))),
 		"a write that was repeated over the restore": recordedToo(restored(check(Full, 96, 97, 9, true)), in(2, write(Grant, 95, 140, 25))),
+		"one that the backup holds was repeated over the restore": recordedToo(restored(),
+			in(2, with(write(Grant, 30, 140, 20), func(o *Op) { o.Stamp = 6 }))),
 		"one that was acknowledged before comes late once more": func() *History {
 			late := write(Grant, 80, 90, 9)
 			h := recordedToo(restored(late, check(Full, 91, 92, 9, true)), in(2, write(Grant, 80, 90, 25)))
