@@ -43,7 +43,8 @@ func (r *run) demote(d *rand.Rand) func() {
 	}) == nil {
 		r.take()
 	}
-	return func() { r.demoted = append(r.demoted, whom.id); r.promote() }
+	r.demoted = append(r.demoted, whom.id)
+	return r.promote
 }
 
 // promote makes those voters again that were demoted. Whoever can't be now is later.
