@@ -23,6 +23,7 @@ func (n *Node) Report(context.Context) (*peerv1.ReportResponse, error) {
 	return &peerv1.ReportResponse{
 		Term: term, LastIndex: index, LastTerm: at, Applied: n.store.Applied(), LastContactMs: n.lastContact(), Ready: n.Ready() == nil,
 		Version: n.options.Version, Listen: n.options.Listen, Instance: n.instance[:],
+		StorageFull: n.space.full.Load(),
 	}, nil
 }
 

@@ -107,6 +107,8 @@ func (m *member) illness(term uint64, silence time.Duration) string {
 		return fmt.Sprintf("trails the leader by %d entries", m.trails)
 	case !m.report.GetReady():
 		return "doesn't answer checks"
+	case m.report.GetStorageFull():
+		return "refuses writes: its disk is nearly full"
 	}
 	return ""
 }
@@ -134,8 +136,11 @@ func (r *roster) voters(except ...string) []member {
 	return slices.DeleteFunc(slices.Clone(r.members), func(m member) bool { return !m.voter || slices.Contains(except, m.ID) })
 }
 
-// failuresTolerated returns how many more voters may fail before nothing can be written.
+// failuresTolerated returns how many more voters may fail before nothing can be written; 0 also if the leader takes no writes already.
 func (r *roster) failuresTolerated() int {
+	if leader := r.find(r.leader); leader != nil && leader.report.GetStorageFull() {
+		return 0
+	}
 	voters := r.voters()
 	return max(0, healthyOf(voters)-quorumOf(len(voters)))
 }

@@ -65,6 +65,7 @@ func TestRosterHealth(t *testing.T) {
 		{"silence", &peerv1.ReportResponse{Term: 4, Applied: 1000, Ready: true, LastContactMs: 1001}, "last heard of the leader 1.001s ago"},
 		{"never heard", &peerv1.ReportResponse{Term: 4, Applied: 1000, Ready: true, LastContactMs: -1}, "has never heard of the leader"},
 		{"not ready", &peerv1.ReportResponse{Term: 4, Applied: 1000}, "doesn't answer checks"},
+		{"full", &peerv1.ReportResponse{Term: 4, Applied: 1000, Ready: true, StorageFull: true}, "refuses writes: its disk is nearly full"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -131,6 +132,21 @@ func TestFailuresTolerated(t *testing.T) {
 		r := roll(t, without(all, test.dead), test.ids...)
 		if got := r.failuresTolerated(); got != test.want {
 			t.Errorf("%v without %v tolerate %d failures, want %d", test.ids, test.dead, got, test.want)
+		}
+	}
+}
+
+// A leader whose disk is full refuses writes however many others are well; a follower counts as one that has failed.
+func TestFullDiskToleratesLess(t *testing.T) {
+	t.Parallel()
+	full := fine(1)
+	full.StorageFull = true
+	for id, want := range map[string]int{"n1": 0, "n2": 1} {
+		all := reports{"n1": fine(1), "n2": fine(1), "n3": fine(1), "n4": fine(1), "n5": fine(1)}
+		all[id] = full
+		r := roll(t, all, "n1", "n2", "n3", "n4", "n5")
+		if got := r.failuresTolerated(); got != want {
+			t.Errorf("with the disk of %s full %d failures are tolerated, want %d", id, got, want)
 		}
 	}
 }

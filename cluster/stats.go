@@ -27,8 +27,8 @@ type Stats struct {
 	// FailuresTolerated is how many more voters may fail before nothing can be written. -1 on replicas that don't lead.
 	FailuresTolerated int
 
-	Proven bool          // a proof of freshness was ever given, and still counts unless it is too old
-	Age    time.Duration // of the last proof
+	Fresh bool          // checks are answered: the state is proven to be new enough
+	Age   time.Duration // of the last proof; -1 s before the first
 
 	Tenants     int
 	Subjects    int
@@ -69,8 +69,9 @@ func (n *Node) Stats() Stats {
 	if newest := n.snapshots.latest(); newest != nil {
 		s.Covered = newest.covers
 	}
+	s.Fresh, s.Age = n.Ready() == nil, -time.Second
 	if p := n.fresh.proof.Load(); p != nil {
-		s.Proven, s.Age = true, n.options.Now().Sub(p.asOf)
+		s.Age = n.options.Now().Sub(p.asOf)
 	}
 	return s
 }

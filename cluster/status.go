@@ -28,6 +28,7 @@ func (n *Node) Status(ctx context.Context) (*consentv1.GetClusterStatusResponse,
 func (m *member) status(leader string) *consentv1.Member {
 	s := &consentv1.Member{
 		Id: m.ID, Address: m.Address, Role: m.role(leader), TrailsLeaderBy: m.trails, Healthy: m.ill == "",
+		UnhealthyBecause: m.ill, Answered: m.report != nil,
 		Applied: m.report.GetApplied(), Version: m.report.GetVersion(), Listen: m.report.GetListen(),
 	}
 	if m.report != nil && m.report.GetLastContactMs() >= 0 {

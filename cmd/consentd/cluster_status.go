@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,11 +42,12 @@ type memberOutput struct {
 	ID             string   `json:"id"`
 	Address        string   `json:"address"`
 	Role           string   `json:"role"`
-	Applied        uint64   `json:"applied"`
-	TrailsLeaderBy uint64   `json:"trails_leader_by"`
-	LastContactMS  *int64   `json:"last_contact_ms"` // null if it can't be asked
+	Applied        *uint64  `json:"applied"`          // null if it can't be asked
+	TrailsLeaderBy *uint64  `json:"trails_leader_by"` // null if it or the leader can't be asked
+	LastContactMS  *int64   `json:"last_contact_ms"`  // null if it can't be asked, or never heard of the leader
 	Version        string   `json:"version"`
 	Healthy        bool     `json:"healthy"`
+	Because        string   `json:"unhealthy_because"`
 	Listen         []string `json:"listen"`
 }
 
@@ -66,16 +69,26 @@ func newClusterOutput(reply *consentv1.GetClusterStatusResponse) clusterOutput {
 		text := durationText(bound)
 		out.MaxStaleness = &text
 	}
+	leads := slices.ContainsFunc(reply.GetMembers(), func(m *consentv1.Member) bool { return m.GetId() == out.Leader && m.GetAnswered() })
 	for _, m := range reply.GetMembers() {
-		out.Members = append(out.Members, newMemberOutput(m))
+		out.Members = append(out.Members, newMemberOutput(m, leads))
 	}
 	return out
 }
 
-func newMemberOutput(m *consentv1.Member) memberOutput {
+// newMemberOutput returns what is known of a member. Unless the leader could be asked, it can't be told who trails it.
+func newMemberOutput(m *consentv1.Member, leaderAnswered bool) memberOutput {
 	out := memberOutput{
-		ID: m.GetId(), Address: m.GetAddress(), Role: nameOf(m.GetRole()), Applied: m.GetApplied(), TrailsLeaderBy: m.GetTrailsLeaderBy(),
-		Version: m.GetVersion(), Healthy: m.GetHealthy(), Listen: append([]string{}, m.GetListen()...),
+		ID: m.GetId(), Address: m.GetAddress(), Role: nameOf(m.GetRole()), Version: m.GetVersion(), Healthy: m.GetHealthy(),
+		Because: m.GetUnhealthyBecause(), Listen: append([]string{}, m.GetListen()...),
+	}
+	if m.GetAnswered() {
+		applied := m.GetApplied()
+		out.Applied = &applied
+	}
+	if m.GetAnswered() && leaderAnswered {
+		trails := m.GetTrailsLeaderBy()
+		out.TrailsLeaderBy = &trails
 	}
 	if contact := m.GetLastContact(); contact != nil {
 		ms := contact.AsDuration().Milliseconds()
@@ -94,17 +107,30 @@ func (out *clusterOutput) table(w io.Writer) {
 		if m.LastContactMS != nil {
 			contact = (time.Duration(*m.LastContactMS) * time.Millisecond).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", m.ID, m.Role, healthy, m.Applied, m.TrailsLeaderBy, contact, orDash(m.Version),
-			m.Address)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.Role, healthy, figure(m.Applied), figure(m.TrailsLeaderBy), contact,
+			orDash(m.Version), m.Address)
 	}
 	leads := "nobody leads: nothing can be written"
 	if out.Leader != "" {
 		leads = fmt.Sprintf("%s leads in term %d; %s", out.Leader, out.Term, toleranceText(out.FailuresTolerated))
 	}
 	fmt.Fprintf(w, "\ncluster %s: %s\n", out.ClusterID, leads)
-	if out.MaxStaleness != nil {
-		fmt.Fprintf(w, "%s answers checks from data that are at most %s old\n", out.NodeID, *out.MaxStaleness)
+	for _, m := range out.Members {
+		if m.Because != "" {
+			fmt.Fprintf(w, "%s %s\n", m.ID, m.Because)
+		}
 	}
+	if out.MaxStaleness != nil {
+		fmt.Fprintf(w, "%s answers no check from data that are more than %s old\n", out.NodeID, *out.MaxStaleness)
+	}
+}
+
+// figure returns a number in words, and a dash for one that isn't known.
+func figure(n *uint64) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.FormatUint(*n, 10)
 }
 
 // toleranceText says how many voters may fail.

@@ -75,24 +75,25 @@ func TestClusterStatus(t *testing.T) {
 		Members: []*consentv1.Member{
 			{
 				Id: "n1", Address: "10.0.0.1:7435", Role: consentv1.MemberRole_MEMBER_ROLE_LEADER, Applied: 90, LastContact: durationpb.New(0),
-				Version: "v1", Healthy: true, Listen: []string{"10.0.0.1:7433"},
+				Version: "v1", Healthy: true, Listen: []string{"10.0.0.1:7433"}, Answered: true,
 			},
 			{
 				Id: "n2", Address: "10.0.0.2:7435", Role: consentv1.MemberRole_MEMBER_ROLE_VOTER, Applied: 88, TrailsLeaderBy: 2,
-				LastContact: durationpb.New(31 * time.Millisecond), Version: "v1", Healthy: true,
+				LastContact: durationpb.New(31 * time.Millisecond), Version: "v1", Answered: true,
+				UnhealthyBecause: "refuses writes: its disk is nearly full",
 			},
-			{Id: "n3", Address: "10.0.0.3:7435", Role: consentv1.MemberRole_MEMBER_ROLE_LEARNER},
+			{Id: "n3", Address: "10.0.0.3:7435", Role: consentv1.MemberRole_MEMBER_ROLE_LEARNER, UnhealthyBecause: "can't be reached"},
 		},
 	}})
 	const want = `{
 	"cluster_id": "c1", "leader": "n1", "term": 4,
 	"members": [
 		{"id": "n1", "address": "10.0.0.1:7435", "role": "LEADER", "applied": 90, "trails_leader_by": 0, "last_contact_ms": 0, "version": "v1",
-			"healthy": true, "listen": ["10.0.0.1:7433"]},
+			"healthy": true, "unhealthy_because": "", "listen": ["10.0.0.1:7433"]},
 		{"id": "n2", "address": "10.0.0.2:7435", "role": "VOTER", "applied": 88, "trails_leader_by": 2, "last_contact_ms": 31, "version": "v1",
-			"healthy": true, "listen": []},
-		{"id": "n3", "address": "10.0.0.3:7435", "role": "LEARNER", "applied": 0, "trails_leader_by": 0, "last_contact_ms": null, "version": "",
-			"healthy": false, "listen": []}
+			"healthy": false, "unhealthy_because": "refuses writes: its disk is nearly full", "listen": []},
+		{"id": "n3", "address": "10.0.0.3:7435", "role": "LEARNER", "applied": null, "trails_leader_by": null, "last_contact_ms": null,
+			"version": "", "healthy": false, "unhealthy_because": "can't be reached", "listen": []}
 	],
 	"failures_tolerated": 1, "node_id": "n2", "max_staleness": "2s"}`
 	var expected any
@@ -104,11 +105,13 @@ func TestClusterStatus(t *testing.T) {
 	}
 	const table = `ID  ROLE     HEALTHY  APPLIED  TRAILS BY  LAST CONTACT  VERSION  ADDRESS
 n1  LEADER   yes      90       0          0s            v1       10.0.0.1:7435
-n2  VOTER    yes      88       2          31ms          v1       10.0.0.2:7435
-n3  LEARNER  no       0        0          -             -        10.0.0.3:7435
+n2  VOTER    no       88       2          31ms          v1       10.0.0.2:7435
+n3  LEARNER  no       -        -          -             -        10.0.0.3:7435
 
 cluster c1: n1 leads in term 4; 1 voter may fail
-n2 answers checks from data that are at most 2s old
+n2 refuses writes: its disk is nearly full
+n3 can't be reached
+n2 answers no check from data that are more than 2s old
 `
 	if diff := cmp.Diff(table, must(t, addr, "cluster", "status")); diff != "" {
 		t.Error(diff)
@@ -117,9 +120,14 @@ n2 answers checks from data that are at most 2s old
 
 // TestClusterWithoutLeader prints a status all the same: it is when somebody looks.
 func TestClusterWithoutLeader(t *testing.T) {
-	addr := startFakeCluster(t, &fakeCluster{status: &consentv1.GetClusterStatusResponse{ClusterId: "c1", Term: 4}})
+	addr := startFakeCluster(t, &fakeCluster{status: &consentv1.GetClusterStatusResponse{
+		ClusterId: "c1", Term: 4, Members: []*consentv1.Member{{Id: "n1", Applied: 90, Answered: true}},
+	}})
 	if got := must(t, addr, "cluster", "status"); !strings.Contains(got, "nobody leads: nothing can be written") {
 		t.Error(got)
+	}
+	if m := decode[clusterOutput](t, must(t, addr, "cluster", "status", "-o", "json")).Members[0]; *m.Applied != 90 || m.TrailsLeaderBy != nil {
+		t.Errorf("got %+v, want what it has applied, and nothing about whom it trails", m)
 	}
 }
 

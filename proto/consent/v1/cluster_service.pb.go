@@ -89,15 +89,19 @@ type Member struct {
 	Role    MemberRole `protobuf:"varint,3,opt,name=role,proto3,enum=consent.v1.MemberRole" json:"role,omitempty"`
 	// The index up to which it has applied the log. 0 if it can't be asked.
 	Applied uint64 `protobuf:"varint,4,opt,name=applied,proto3" json:"applied,omitempty"`
-	// By how many entries of the log.
+	// By how many entries of the log. Says nothing unless both it and the leader have answered.
 	TrailsLeaderBy uint64 `protobuf:"varint,5,opt,name=trails_leader_by,json=trailsLeaderBy,proto3" json:"trails_leader_by,omitempty"`
 	// Since it last heard of the leader. Unset if it can't be asked.
 	LastContact *durationpb.Duration `protobuf:"bytes,6,opt,name=last_contact,json=lastContact,proto3" json:"last_contact,omitempty"`
 	Version     string               `protobuf:"bytes,7,opt,name=version,proto3" json:"version,omitempty"`
-	// It answers, is current, and answers checks.
+	// It answers, is current, answers checks, and has space for writes.
 	Healthy bool `protobuf:"varint,8,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// The addresses of its API.
-	Listen        []string `protobuf:"bytes,9,rep,name=listen,proto3" json:"listen,omitempty"`
+	Listen []string `protobuf:"bytes,9,rep,name=listen,proto3" json:"listen,omitempty"`
+	// Why it isn't healthy, as the end of a sentence about it. Empty if it is.
+	UnhealthyBecause string `protobuf:"bytes,10,opt,name=unhealthy_because,json=unhealthyBecause,proto3" json:"unhealthy_because,omitempty"`
+	// It could be asked. If not, nothing is known of it but its id, address and role.
+	Answered      bool `protobuf:"varint,11,opt,name=answered,proto3" json:"answered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,6 +199,20 @@ func (x *Member) GetListen() []string {
 	return nil
 }
 
+func (x *Member) GetUnhealthyBecause() string {
+	if x != nil {
+		return x.UnhealthyBecause
+	}
+	return ""
+}
+
+func (x *Member) GetAnswered() bool {
+	if x != nil {
+		return x.Answered
+	}
+	return false
+}
+
 type GetClusterStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -239,7 +257,7 @@ type GetClusterStatusResponse struct {
 	Term   uint64 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	// Sorted by id.
 	Members []*Member `protobuf:"bytes,4,rep,name=members,proto3" json:"members,omitempty"`
-	// How many more voters may fail before nothing can be written.
+	// How many more voters may fail before nothing can be written. 0 also while nothing can.
 	FailuresTolerated uint32 `protobuf:"varint,5,opt,name=failures_tolerated,json=failuresTolerated,proto3" json:"failures_tolerated,omitempty"`
 	// The replica that answers.
 	NodeId string `protobuf:"bytes,6,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -1036,7 +1054,7 @@ var File_consent_v1_cluster_service_proto protoreflect.FileDescriptor
 const file_consent_v1_cluster_service_proto_rawDesc = "" +
 	"\n" +
 	" consent/v1/cluster_service.proto\x12\n" +
-	"consent.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd9\x02\n" +
+	"consent.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x03\n" +
 	"\x06Member\x12\x13\n" +
 	"\x02id\x18\x01 \x01(\tB\x03\xe0A\x03R\x02id\x12\x1d\n" +
 	"\aaddress\x18\x02 \x01(\tB\x03\xe0A\x03R\aaddress\x12/\n" +
@@ -1046,7 +1064,10 @@ const file_consent_v1_cluster_service_proto_rawDesc = "" +
 	"\flast_contact\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\x03\xe0A\x03R\vlastContact\x12\x1d\n" +
 	"\aversion\x18\a \x01(\tB\x03\xe0A\x03R\aversion\x12\x1d\n" +
 	"\ahealthy\x18\b \x01(\bB\x03\xe0A\x03R\ahealthy\x12\x1b\n" +
-	"\x06listen\x18\t \x03(\tB\x03\xe0A\x03R\x06listen\"\x19\n" +
+	"\x06listen\x18\t \x03(\tB\x03\xe0A\x03R\x06listen\x120\n" +
+	"\x11unhealthy_because\x18\n" +
+	" \x01(\tB\x03\xe0A\x03R\x10unhealthyBecause\x12\x1f\n" +
+	"\banswered\x18\v \x01(\bB\x03\xe0A\x03R\banswered\"\x19\n" +
 	"\x17GetClusterStatusRequest\"\xbe\x02\n" +
 	"\x18GetClusterStatusResponse\x12\"\n" +
 	"\n" +

@@ -438,7 +438,9 @@ type ReportResponse struct {
 	// The API's addresses, as --listen has them.
 	Listen []string `protobuf:"bytes,8,rep,name=listen,proto3" json:"listen,omitempty"`
 	// Of the process, as in its introduction.
-	Instance      []byte `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
+	Instance []byte `protobuf:"bytes,9,opt,name=instance,proto3" json:"instance,omitempty"`
+	// Its disk is nearly full: as the leader it refuses writes.
+	StorageFull   bool `protobuf:"varint,10,opt,name=storage_full,json=storageFull,proto3" json:"storage_full,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -534,6 +536,13 @@ func (x *ReportResponse) GetInstance() []byte {
 		return x.Instance
 	}
 	return nil
+}
+
+func (x *ReportResponse) GetStorageFull() bool {
+	if x != nil {
+		return x.StorageFull
+	}
+	return false
 }
 
 type ChangeMembershipRequest struct {
@@ -1048,7 +1057,7 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\bcommands\x18\x01 \x03(\fR\bcommands\"-\n" +
 	"\x0fProposeResponse\x12\x1a\n" +
 	"\boutcomes\x18\x01 \x03(\fR\boutcomes\"\x0f\n" +
-	"\rReportRequest\"\x86\x02\n" +
+	"\rReportRequest\"\xa9\x02\n" +
 	"\x0eReportResponse\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x1d\n" +
 	"\n" +
@@ -1059,7 +1068,9 @@ const file_peer_v1_peer_service_proto_rawDesc = "" +
 	"\aversion\x18\x06 \x01(\tR\aversion\x12\x14\n" +
 	"\x05ready\x18\a \x01(\bR\x05ready\x12\x16\n" +
 	"\x06listen\x18\b \x03(\tR\x06listen\x12\x1a\n" +
-	"\binstance\x18\t \x01(\fR\binstance\"\xcb\x01\n" +
+	"\binstance\x18\t \x01(\fR\binstance\x12!\n" +
+	"\fstorage_full\x18\n" +
+	" \x01(\bR\vstorageFull\"\xcb\x01\n" +
 	"\x17ChangeMembershipRequest\x121\n" +
 	"\x06change\x18\x01 \x01(\x0e2\x19.peer.v1.MembershipChangeR\x06change\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x18\n" +
