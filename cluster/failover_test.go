@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -185,6 +186,9 @@ func TestMinorityTurnsStaleAndReadyAgain(t *testing.T) {
 			t.Errorf("%s, cut off, answers with %v", id, err)
 		}
 		cancel()
+		if err := n.BackUp(t.Context(), io.Discard); !errors.Is(err, consent.ErrStale) {
+			t.Errorf("%s, cut off, backs up with %v", id, err)
+		}
 		c.heal()
 		c.waitReady(id)
 	}
