@@ -29,6 +29,9 @@ func OpenDatabase(dir string, o *pebble.Options) (*pebble.DB, error) {
 	if path := unreadableOptions(dir, names, o); path != "" {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if paths := replayed(dir, names, o, err); paths != "" {
+		return nil, fmt.Errorf("%s: %w", paths, err)
+	}
 	return nil, InFile(err)
 }
 
@@ -64,9 +67,24 @@ func InFile(err error) error {
 	return err
 }
 
+// replayed returns the paths of the files of a database's own log if it was damage in one of them that kept it from being opened. Which one
+// it was Pebble doesn't say, and that it was one says its message alone.
+func replayed(dir string, names []string, o *pebble.Options, err error) (paths string) {
+	known := pebble.ExtractDataCorruptionInfo(err) != nil
+	if known || !pebble.IsCorruptionError(err) || !strings.Contains(strings.ToLower(err.Error()), "wal") {
+		return ""
+	}
+	logs := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasSuffix(name, ".log") })
+	slices.Sort(logs)
+	for i, name := range logs {
+		logs[i] = o.FS.PathJoin(dir, name)
+	}
+	return strings.Join(logs, " or ")
+}
+
 // unreadableOptions returns the path of the newest OPTIONS file of a database if Pebble can't use that. Its own message doesn't say so.
 func unreadableOptions(dir string, names []string, o *pebble.Options) (path string) {
-	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "OPTIONS-") })
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !strings.HasPrefix(name, "OPTIONS-") })
 	if len(names) == 0 {
 		return ""
 	}
