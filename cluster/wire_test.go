@@ -194,8 +194,8 @@ func TestIdentifyLooksAtTheCertificate(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			err := openWire(t, WireOptions{TLS: tt.files}).identify(wiredCluster, "a")
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("identify: %v, want an error with %q", err, tt.want)
+			if err == nil || strings.Count(err.Error(), tt.want) != 1 {
+				t.Errorf("identify: %v, want an error with %q, once", err, tt.want)
 			}
 		})
 	}

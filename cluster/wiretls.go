@@ -174,8 +174,11 @@ func (k *keyring) belongTo(nodeID string) error {
 
 // fit returns nil if the others would take the certificate for a node's, whoever calls.
 func (c *credentials) fit(nodeID string) error {
-	return errors.Join(checkName(c.chain[0], nodeID), c.verify(c.chain, x509.ExtKeyUsageServerAuth),
-		c.verify(c.chain, x509.ExtKeyUsageClientAuth))
+	called, calling := c.verify(c.chain, x509.ExtKeyUsageServerAuth), c.verify(c.chain, x509.ExtKeyUsageClientAuth)
+	if called != nil && calling != nil && called.Error() == calling.Error() {
+		calling = nil // said once
+	}
+	return errors.Join(checkName(c.chain[0], nodeID), called, calling)
 }
 
 // stampOf tells one state of the files from another.
