@@ -76,6 +76,8 @@ func TestUsage(t *testing.T) {
 		{"output", []string{"check", "anna", "-o", "xml"}, "table, json or yaml"},
 		{"timeout", []string{"check", "anna", "--timeout", "0s"}, "more than nothing"},
 		{"address", []string{"check", "anna", "p", "--addr", "nowhere"}, "neither host:port nor unix:///path"},
+		{"no port", []string{"check", "anna", "p", "--addr", "127.0.0.1:99999"}, "has no port"},
+		{"back up to a directory", []string{"cluster", "backup", "."}, ". is a directory: name a file"},
 		{"socket without a path", []string{"check", "anna", "p", "--addr", "unix://"}, "names no socket"},
 		{"record nothing", []string{"record"}, "say what to do: confirm, deliverable"},
 		{"record unknown", []string{"record", "revoke", "anna"}, `unknown command "revoke": choose confirm, deliverable`},

@@ -46,7 +46,12 @@ func oneBackup(_ *cobra.Command, args []string) error {
 
 // backUp makes the file appear whole and verified, or not at all.
 func (c *cli) backUp(ctx context.Context, path string, force bool) error {
-	if _, err := os.Lstat(path); err == nil && !force {
+	there, err := os.Lstat(path)
+	switch {
+	case err != nil: // it isn't there, or opening it says why
+	case there.IsDir():
+		return usageErrorf("%s is a directory: name a file", path)
+	case !force:
 		return usageErrorf("%s is there already: choose another name, or overwrite it with --force", path)
 	}
 	part, err := os.OpenFile(path+".part", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // whoever calls it names the file

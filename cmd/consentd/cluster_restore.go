@@ -32,7 +32,7 @@ before are refused.`,
 			return c.restore(cmd.Context(), args[0], replace)
 		}),
 	}
-	cmd.Flags().BoolVar(&replace, "replace", false, "replace a cluster that holds subjects already: they are lost")
+	cmd.Flags().BoolVar(&replace, "replace", false, "replace a cluster that isn't empty, if only of policies: what it holds is lost")
 	return cmd
 }
 

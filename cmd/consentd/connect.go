@@ -71,8 +71,12 @@ func dialTarget(addr string) (string, error) {
 		}
 		return "unix://" + absolute, nil
 	}
-	if _, _, err := net.SplitHostPort(addr); err != nil {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
 		return "", usageErrorf("--addr %q is neither host:port nor unix:///path", addr)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil { //nolint:noctx // ports have names in a file
+		return "", usageErrorf("--addr %q has no port: one is a number up to 65535", addr)
 	}
 	return "dns:///" + addr, nil
 }

@@ -164,13 +164,13 @@ func (r *replica) leave(node *cluster.Node, services *server.Server) error {
 	if err := node.HandOver(ctx); err != nil {
 		r.log.Warn("leadership couldn't be handed over: the others will elect a leader", "why", err)
 	}
+	r.log.Info("stopping: calls that run are finished", "at_most", r.config.drainTimeout.String())
 	return r.drain(services)
 }
 
 // drain finishes what runs. Calls that take too long are cut off, which is no fault of the replica's.
 func (r *replica) drain(services *server.Server) error {
 	r.stopping.Store(true)
-	r.log.Info("stopping: calls that run are finished", "at_most", r.config.drainTimeout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), r.config.drainTimeout)
 	defer cancel()
 	err := services.Drain(ctx)

@@ -54,8 +54,8 @@ func (p *peersConfig) validate() error {
 }
 
 func (p *peersConfig) checkID() error {
-	if err := (cluster.Options{DataDir: ".", NodeID: p.nodeID}).Validate(); err != nil {
-		return usageErrorf("--node-id: %w", err)
+	if (cluster.Options{DataDir: ".", NodeID: p.nodeID}).Validate() != nil {
+		return usageErrorf("--node-id %q isn't 1 to 64 letters, digits, dots, hyphens and underscores", p.nodeID)
 	}
 	return nil
 }

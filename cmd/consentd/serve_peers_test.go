@@ -13,7 +13,7 @@ func TestUsageOfPeers(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"node id", []string{"--node-id", "a b"}, `"a b" isn't 1 to 64 letters`},
+		{"node id", []string{"--node-id", "a b"}, `--node-id "a b" isn't 1 to 64 letters`},
 		{"join alone", []string{"--join", "a:1"}, "--join is about other replicas, and there is no address to answer them on: say --raft-listen"},
 		{"expect alone", []string{"--bootstrap-expect", "3"}, "--bootstrap-expect is about other replicas"},
 		{"advertise alone", []string{"--advertise", "a:1"}, "--advertise is about other replicas"},
@@ -27,6 +27,7 @@ func TestUsageOfPeers(t *testing.T) {
 		{"advertise no port", []string{raft, "--advertise", "n1"}, "leads to --raft-listen"},
 		{"advertise port 0", []string{raft, "--advertise", "n1:0"}, "leads to --raft-listen"},
 		{"advertise everywhere", []string{raft, "--advertise", "0.0.0.0:7435"}, "leads to --raft-listen"},
+		{"join no port", []string{raft, "--join", "127.0.0.1:99999"}, `"127.0.0.1:99999" can't be the address of a replica to join`},
 		{"join nowhere", []string{raft, "--join", "127.0.0.1:1,n2"}, `"n2" can't be the address of a replica to join`},
 		{"expect nobody", []string{raft, "--bootstrap-expect", "0", "--join", "a:1"}, "--bootstrap-expect 0 founds no cluster: leave it out"},
 		{"expect nobody alone", []string{"--bootstrap-expect", "0"}, "--bootstrap-expect 0 founds no cluster"},

@@ -928,7 +928,7 @@ func (x *BackUpResponse) GetChunk() []byte {
 
 type RestoreRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// In the first message: replace a cluster that holds subjects already.
+	// In the first message: replace a cluster that holds a tenant already, if only its policy.
 	Replace       bool   `protobuf:"varint,1,opt,name=replace,proto3" json:"replace,omitempty"`
 	Chunk         []byte `protobuf:"bytes,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
 	unknownFields protoimpl.UnknownFields
