@@ -38,7 +38,13 @@ type census struct {
 
 // look asks all addresses at once who is there. An address of this replica's own is passed over; another replica of its name is an error.
 func (n *Node) look(ctx context.Context, addresses []string) (census, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	answers := n.survey(ctx, lookTime, addresses, func(sighting) bool { return false })
+	return newCensus(n.introduction(), answers)
+}
+
+// survey returns what all addresses answer within a time, or until one answer is enough. Who hasn't answered by then gave none.
+func (n *Node) survey(ctx context.Context, within time.Duration, addresses []string, enough func(sighting) bool) []sighting {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	answers := make([]sighting, len(addresses))
 	var asking sync.WaitGroup
@@ -46,10 +52,13 @@ func (n *Node) look(ctx context.Context, addresses []string) (census, error) {
 		asking.Go(func() {
 			who, err := n.options.Peers.Introduce(ctx, address)
 			answers[i] = sighting{address, who, err}
+			if err == nil && enough(answers[i]) {
+				cancel()
+			}
 		})
 	}
 	asking.Wait()
-	return newCensus(n.introduction(), answers)
+	return answers
 }
 
 // newCensus sorts answers out.

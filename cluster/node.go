@@ -88,6 +88,9 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := n.form(ctx); err != nil {
 		return err
 	}
+	if err := n.checkForeign(ctx); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
