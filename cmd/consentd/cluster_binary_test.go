@@ -206,6 +206,35 @@ func TestClusterRefusals(t *testing.T) {
 	}
 }
 
+// TestForeignDirectory gives a replica that is to join a cluster the directory of another one: it never answers from it. Its own cluster
+// may grow all the same.
+func TestForeignDirectory(t *testing.T) {
+	c := newTestCluster(t)
+	first := c.add(t)
+	first.start(t)
+	stray := c.add(t)
+	stray.start(t)
+	own := decode[clusterOutput](t, must(t, stray.addr, "cluster", "status", "-o", "json")).ClusterID
+	stray.kill(t)
+	got := runBinary(t, nil, append([]string{
+		"serve", "--data-dir", stray.data, "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--join", first.addr,
+	}, stray.flags...)...)
+	for _, want := range []string{"the data directory can't be used", own, first.addr, "move the directory away"} {
+		if got.code != exitFailed || !strings.Contains(got.stderr[strings.LastIndex(got.stderr, "consentd: "):], want) {
+			t.Errorf("exit code %d, want %q:\n%s", got.code, want, got.stderr)
+		}
+	}
+	if strings.Contains(got.stderr, "msg=ready") || strings.Contains(got.stderr, `"msg":"ready"`) {
+		t.Errorf("it was ready:\n%s", got.stderr)
+	}
+	first.kill(t)
+	newcomer := c.add(t, "--join", stray.addr+","+first.addr)
+	stray.flags = append(stray.flags, "--join", stray.addr+","+newcomer.addr)
+	newcomer.launch(t)
+	stray.start(t)
+	newcomer.awaitReady(t)
+}
+
 // TestBackup copies a cluster into a file and that into another cluster.
 func TestBackup(t *testing.T) {
 	c := newTestCluster(t)

@@ -50,6 +50,10 @@ acknowledged.`,
 				return usageErrorf("--bootstrap-expect 0 founds no cluster: leave it out to join one that is there, or say how many replicas found " +
 					"one together, as 3")
 			}
+			if len(s.peers.join) == 0 && cmd.Flags().Changed("join") {
+				return usageErrorf("--join is empty: name the --listen addresses of the replicas to join, as n1:7433,n2:7433; leave it out only to " +
+					"found a new cluster")
+			}
 			return c.serve(cmd.Context(), &s)
 		}),
 	}

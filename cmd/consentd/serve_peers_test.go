@@ -29,6 +29,8 @@ func TestUsageOfPeers(t *testing.T) {
 		{"advertise everywhere", []string{raft, "--advertise", "0.0.0.0:7435"}, "leads to --raft-listen"},
 		{"join no port", []string{raft, "--join", "127.0.0.1:99999"}, `"127.0.0.1:99999" can't be the address of a replica to join`},
 		{"join nowhere", []string{raft, "--join", "127.0.0.1:1,n2"}, `"n2" can't be the address of a replica to join`},
+		{"join nobody", []string{raft, "--join", ""}, "--join is empty: name the --listen addresses of the replicas to join"},
+		{"join nobody alone", []string{"--join="}, "--join is empty"},
 		{"expect nobody", []string{raft, "--bootstrap-expect", "0", "--join", "a:1"}, "--bootstrap-expect 0 founds no cluster: leave it out"},
 		{"expect nobody alone", []string{"--bootstrap-expect", "0"}, "--bootstrap-expect 0 founds no cluster"},
 		{"expect less than nothing", []string{raft, "--bootstrap-expect", "-1"}, "--bootstrap-expect -1 must be"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,6 +117,9 @@ func setFlag(flag *pflag.Flag, value any) error {
 		list, ok := flag.Value.(pflag.SliceValue)
 		if !ok {
 			return fmt.Errorf("%v is a list, and one value is asked for", value)
+		}
+		if len(value) == 0 {
+			return errors.New("the list is empty: name what is to be in it, or leave the setting out")
 		}
 		items := make([]string, 0, len(value))
 		for _, item := range value {

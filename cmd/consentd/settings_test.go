@@ -102,6 +102,10 @@ func TestSettingsRefused(t *testing.T) {
 			}
 		})
 	}
+	args := []string{"serve", "--config", writeFile(t, "consentd.yaml", "raft_listen: 127.0.0.1:0\njoin: []\n"), "--data-dir", t.TempDir()}
+	if got := consentd(t, args...); got.code != exitUsage || !strings.Contains(got.stderr, "join: the list is empty") {
+		t.Errorf("a list of nothing: %+v", got)
+	}
 	if got := consentd(t, "subject", "show", "anna", "--config", "nowhere.yaml"); got.code != exitUsage {
 		t.Errorf("a file that isn't there: exit code %d", got.code)
 	}
