@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -199,6 +200,9 @@ func TestMembersWithoutALeader(t *testing.T) {
 	}
 	if _, err := n.TransferLeadership(t.Context(), ""); !errors.Is(err, consent.ErrNoLeader) {
 		t.Errorf("transferring without a leader: %v, want %v", err, consent.ErrNoLeader)
+	}
+	if err := n.BackUp(t.Context(), io.Discard); !errors.Is(err, consent.ErrNoLeader) {
+		t.Errorf("backing up without a leader: %v, want %v", err, consent.ErrNoLeader)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
