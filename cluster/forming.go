@@ -27,6 +27,7 @@ const (
 // in one that another founds, or is taken into one that is there. Each step is durable before the next, and a start after a crash goes on
 // where it was.
 func (n *Node) form(ctx context.Context) error {
+	defer n.waits.Store(nil)
 	f := former{node: n, progress: progress{log: n.options.Logger}}
 	pause := n.options.tuning.discovery
 	for {
@@ -94,6 +95,8 @@ func (f *former) take(ctx context.Context, seen *census, s step) (done bool, err
 	if err != nil || s.wait == "" {
 		return err == nil, err
 	}
+	what := s.wait + seen.silence()
+	f.node.waits.Store(&what)
 	f.progress.tell(s.wait, seen.progress()...)
 	return false, nil
 }

@@ -40,8 +40,9 @@ type Node struct {
 	retention  *retention
 	peers      Peers
 
-	forming sync.Mutex    // held while this replica is being bound to a cluster
-	woken   chan struct{} // holds one while it is bound and form doesn't know yet
+	forming sync.Mutex             // held while this replica is being bound to a cluster
+	woken   chan struct{}          // holds one while it is bound and form doesn't know yet
+	waits   atomic.Pointer[string] // what form waits for; nil for nothing
 	started atomic.Bool
 	working sync.WaitGroup
 	closers []func() error // run by Close, the last one first
@@ -118,12 +119,15 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	return n, nil
 }
 
-// running returns nil once Start has succeeded, and consent.ErrNotReady before.
+// running returns nil once Start has succeeded, and before it consent.ErrNotReady with what is waited for.
 func (n *Node) running() error {
-	if !n.started.Load() {
-		return fmt.Errorf("%w: this replica is starting", consent.ErrNotReady)
+	if n.started.Load() {
+		return nil
 	}
-	return nil
+	if what := n.waits.Load(); what != nil {
+		return fmt.Errorf("%w: this replica is starting, and is %s", consent.ErrNotReady, *what)
+	}
+	return fmt.Errorf("%w: this replica is starting", consent.ErrNotReady)
 }
 
 // openDisk takes the data directory, and looks whether the disk is fit.

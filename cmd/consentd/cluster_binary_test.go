@@ -148,6 +148,10 @@ func TestJoinTold(t *testing.T) {
 	told := c.add(t, "--bootstrap-expect", "3")
 	told.launch(t)
 	told.log.waitFor(t, "waiting")
+	if got := consentd(t, "cluster", "status", "--addr", told.addr); got.code != exitFailed ||
+		!strings.Contains(got.stderr, "is waiting for 2 of 3 expected replicas, or to be told by 'consentd cluster join'") {
+		t.Errorf("the status of one that waits: %+v", got)
+	}
 	out := decode[joinOutput](t, must(t, told.addr, "cluster", "join", first.addr, "-o", "json", "--timeout", patience.String()))
 	told.awaitReady(t)
 	learner := c.add(t, "--learner", "--join", first.addr)
