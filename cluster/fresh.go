@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,8 @@ type freshness struct {
 	index func(context.Context) (uint64, error)
 	// applied waits until the store has applied an index.
 	applied func(context.Context, uint64) error
-	first   func() // called after the first proof
+	first   func()       // called after the first proof
+	log     *slog.Logger // told when checks turn STALE, and when they are answered again
 
 	proof atomic.Pointer[proof] // nil before the first, and after the last
 
@@ -59,7 +61,7 @@ const (
 const breather = 25 * time.Millisecond
 
 func newFreshness(now func() time.Time) *freshness {
-	return &freshness{now: now, next: newRound(), kick: make(chan struct{}, 1)}
+	return &freshness{now: now, log: slog.New(slog.DiscardHandler), next: newRound(), kick: make(chan struct{}, 1)}
 }
 
 func newRound() *round { return &round{done: make(chan struct{})} }
@@ -69,6 +71,7 @@ func newRound() *round { return &round{done: make(chan struct{})} }
 func (f *freshness) run(ctx context.Context) {
 	renew := time.NewTimer(f.bound() / renewals)
 	defer renew.Stop()
+	told, failed := newStaleness(f.log, f.now), error(nil)
 	for {
 		select {
 		case <-renew.C:
@@ -76,8 +79,11 @@ func (f *freshness) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		told.tell(f, failed) // the process may have been suspended since
+		failed = f.hold(ctx)
+		told.tell(f, failed)
 		next := f.bound() / renewals
-		if f.hold(ctx) != nil {
+		if failed != nil {
 			next = 0
 			select {
 			case <-time.After(breather):

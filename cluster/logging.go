@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -73,11 +74,23 @@ func (l *raftLogger) write(level slog.Level, msg string, args []any) {
 		switch arg := arg.(type) {
 		case hclog.Format:
 			args[i] = fmt.Sprintf(arg[0].(string), arg[1:]...) //nolint:errcheck // hclog.Fmt takes the format as a string
+		case error:
+			args[i] = unread(arg)
 		case raft.Server:
 			args[i] = fmt.Sprintf("%s at %s", arg.ID, arg.Address)
 		}
 	}
 	l.log.Log(context.Background(), level, msg, args...)
+}
+
+// unread returns the error in words if a message couldn't be read to its end, mostly because its connection was cut, which Raft's codec
+// calls a decode error at some position.
+func unread(err error) error {
+	var decoding interface{ Cause() error }
+	if errors.As(err, &decoding) && decoding.Cause() != nil {
+		return fmt.Errorf("the message broke off: %w", decoding.Cause())
+	}
+	return err
 }
 
 // Error implements hclog.Logger.

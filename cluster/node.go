@@ -59,6 +59,7 @@ func New(o Options) (*Node, error) {
 	o = o.withDefaults()
 	n := &Node{options: o, peers: o.Peers, woken: make(chan struct{}, 1)}
 	n.fresh = newFreshness(o.Now)
+	n.fresh.log = o.Logger
 	n.failure = newFailure(o.Logger, n.fresh.end)
 	rand.Read(n.instance[:])
 	if err := n.openDisk(); err != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -40,6 +41,20 @@ func TestRaftComplainsRarely(t *testing.T) {
 	log.Error("failed to make requestVote RPC", "target", raft.Server{ID: "n1", Address: "a"}, "error", "no route")
 	if lines := book.lines("level=WARN msg=\"another replica can't be reached\""); len(lines) != 2 {
 		t.Errorf("%d complaints about two members, want 2: %q", len(lines), lines)
+	}
+}
+
+// codecError is like what Raft's codec makes of a connection that is cut.
+type codecError struct{ cause error }
+
+func (e codecError) Error() string { return "msgpack decode error [pos 1615]: " + e.cause.Error() }
+func (e codecError) Cause() error  { return e.cause }
+
+func TestCutConnectionIsToldInWords(t *testing.T) {
+	var book logBook
+	newRaftLogger(book.logger()).Error("failed to appendEntries to", "peer", "a", "error", codecError{net.ErrClosed})
+	if lines := book.warnings(); len(lines) != 1 || !strings.Contains(lines[0], `error="the message broke off: use of closed network connection"`) {
+		t.Errorf("%q", lines)
 	}
 }
 

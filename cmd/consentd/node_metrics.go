@@ -28,7 +28,7 @@ func nodeMetrics() []nodeMetric {
 			func(s cluster.Stats) float64 { return s.LastContact.Seconds() }},
 		{"members", "Replicas that belong to the cluster.", gauge, func(s cluster.Stats) float64 { return float64(s.Members) }},
 		{"voters", "Members that vote.", gauge, func(s cluster.Stats) float64 { return float64(s.Voters) }},
-		{"failures_tolerated", "How many more voters may fail before nothing can be written, 0 also while nothing can. -1 on replicas that don't lead.", gauge,
+		{"failures_tolerated", "How many more voters may fail before nothing can be written, 0 also while nothing can. -1 unless it leads.", gauge,
 			func(s cluster.Stats) float64 { return float64(s.FailuresTolerated) }},
 		{"raft_term", "The current term.", gauge, func(s cluster.Stats) float64 { return float64(s.Term) }},
 		{"raft_last_index", "The index of the newest entry of the log.", gauge, func(s cluster.Stats) float64 { return float64(s.Last) }},
