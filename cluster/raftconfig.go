@@ -14,6 +14,8 @@ func raftConfig(o Options, nodeID string, notices chan<- bool) *raft.Config {
 	c.Logger = newRaftLogger(o.Logger)
 	c.NotifyCh = notices
 	c.NoLegacyTelemetry = true
+	// A leader that isn't a voter any more may be a learner: it goes on following. One that was removed ends by what it is told (place.go).
+	c.ShutdownOnRemove = false
 
 	c.HeartbeatTimeout, c.ElectionTimeout = o.tuning.election, o.tuning.election
 	c.LeaderLeaseTimeout = o.tuning.election
