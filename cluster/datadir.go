@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -54,26 +53,19 @@ func openDataDir(fs vfs.FS, path, nodeID string) (*dataDir, error) {
 		return nil, fmt.Errorf("%w: making it: %w", ErrDataDir, err)
 	}
 	lock, err := fs.Lock(fs.PathJoin(path, lockFile))
-	if unopened := (*os.PathError)(nil); errors.As(err, &unopened) {
+	var unopened *os.PathError
+	switch {
+	case errors.As(err, &unopened):
 		return nil, dataDirError(err)
-	}
-	if err != nil {
-		return nil, lockError(path, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s is locked (%w): stop the other consentd that runs on it, or choose another directory", ErrDataDir,
+			path, err)
 	}
 	d := &dataDir{fs: fs, path: path, lock: lock, bond: bond{state: stateNew}}
 	if err := d.load(nodeID); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
-}
-
-// lockError says why a directory can't be locked: another process has it, or the lock's file can't even be opened.
-func lockError(path string, err error) error {
-	var file *fs.PathError
-	if errors.As(err, &file) {
-		return fmt.Errorf("%w: %s can't be written to (%w): look at its permissions, and how the disk is mounted", ErrDataDir, path, err)
-	}
-	return fmt.Errorf("%w: %s is locked (%w): stop the other consentd that runs on it, or choose another directory", ErrDataDir, path, err)
 }
 
 // Close lets others have the directory.

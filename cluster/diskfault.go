@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -71,20 +70,7 @@ func diskFault(what, path string, err error) error {
 	if errors.As(err, &known) { // it says again what and where
 		err = known.Err
 	}
-	fault := "the disk fails"
-	advice := "look at the disk and how it is mounted, and start this replica again: nothing acknowledged is lost. If the disk is, replace it"
-	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		fault = "the disk is full"
-		advice = "make space and start this replica again: nothing acknowledged is lost, and a replica of a cluster catches up"
-	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-		fault = "there are too many open files"
-		advice = "raise the limit (ulimit -n, or LimitNOFILE of the unit) and start this replica again: nothing acknowledged is lost"
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		fault, advice = "the data directory can't be used", permit
-	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
-		fault, advice = "the data directory is damaged", repair
-	}
+	fault, advice := remedy(err)
 	return fmt.Errorf("%s: %s %s: %w: %s", fault, what, path, err, advice)
 }
 

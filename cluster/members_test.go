@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/hashicorp/raft"
 )
 
 // load writes to replicas until it is stopped, one subject after the other.
@@ -155,6 +156,19 @@ func TestAutopilotPromotesUnderLoad(t *testing.T) {
 	})
 	l.more(t, 10)
 	l.verify(t, c)
+}
+
+// TestDemotedLeaderFollows: a demotion that another leader began may take effect when this replica leads already.
+func TestDemotedLeaderFollows(t *testing.T) {
+	c := newCluster(t, 3, 0, nil)
+	demoted := c.leader()
+	if err := c.node(demoted).raft.DemoteVoter(raft.ServerID(demoted), 0, 0).Error(); err != nil {
+		t.Fatal(err)
+	}
+	next := c.otherLeader(demoted)
+	mustWrite(t, c.node(next), grant(t, "after"))
+	c.waitReady(demoted)
+	c.waitEqual()
 }
 
 // A learner that was demoted by hand stays one, whoever leads, until it is promoted by hand.

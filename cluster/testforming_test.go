@@ -169,10 +169,10 @@ func (h *house) wantStarted() {
 	h.street.tb.Helper()
 	select {
 	case err := <-h.started:
+		h.started <- err
 		if err != nil {
 			h.street.tb.Fatalf("starting %s: %v", h.id, err)
 		}
-		h.started <- nil
 	case <-time.After(10 * time.Second):
 		h.street.tb.Fatalf("waited 10s for the start of %s; its log:\n%s", h.id, h.log)
 	}
