@@ -65,7 +65,7 @@ func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 		ahead.Store(int64(dice.IntN(20_000)-10_000) * int64(time.Millisecond))
 		r.ahead[o.NodeID], o.Now = ahead, skewed(ahead)
 		o.tuning.trailingLogs, o.tuning.snapshotInterval, o.tuning.snapshotEntries = 1, 50*time.Millisecond, 32
-		o.FS = sizedFS{disk: disk}
+		o.FS = chaosFS{disk: disk}
 		if os.Getenv("CHAOSLOG") != "" {
 			o.Logger = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)
 		}

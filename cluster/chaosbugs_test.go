@@ -28,7 +28,7 @@ var chaosBugs = map[string][]string{
 	"stamp freshness when it was answered":  {"slow links"},
 	"answer before the first proof":         {"power loss of a follower", "learner away past the log"},
 	"forget the staleness bound":            {"follower cut off"},
-	"lead before the term start is applied": {"kill of the leader", "slow links"},
+	"lead before the term start is applied": {"commits untold", "kill of the leader", "slow disks"},
 	"skip an entry":                         {"snapshots"},
 	"apply again what is applied":           {"learner away past the log", "power loss of a follower"},
 	"read the clock while applying":         {"snapshots"},

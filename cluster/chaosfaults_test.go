@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/consentd/consentd/cluster/chaos"
 	"github.com/hashicorp/raft"
 )
@@ -33,6 +34,7 @@ var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"one direction cut":             (*chaosRun).oneWay,
 	"slow links":                    (*chaosRun).slow,
 	"messages held back":            (*chaosRun).held,
+	"commits untold":                (*chaosRun).untold,
 	"leadership transferred":        (*chaosRun).transfer,
 	"snapshots":                     (*chaosRun).snapshot,
 	"voter demoted and promoted":    (*chaosRun).demote,
@@ -41,6 +43,7 @@ var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"clock jumps ahead":             (*chaosRun).jump,
 	"backup":                        (*chaosRun).backUp,
 	"disk full":                     (*chaosRun).fill,
+	"slow disks":                    (*chaosRun).slowDisks,
 	"learner away past the log":     func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, "l1") },
 	"power loss while it starts up": (*chaosRun).losesTwice,
 }
@@ -189,6 +192,12 @@ func (r *chaosRun) slow(d *rand.Rand) func() {
 	return r.onLinks(r.c.heal)
 }
 
+// untold loses the messages that only tell of commits. A follower hears of one with later entries, and one that then leads may not have.
+func (r *chaosRun) untold(*rand.Rand) func() {
+	r.c.net.untold.Store(true)
+	return r.onLinks(func() { r.c.net.untold.Store(false) })
+}
+
 func (r *chaosRun) held(d *rand.Rand) func() { return r.onLinks(r.c.hold(r.pair(d))) }
 
 func (r *chaosRun) transfer(*rand.Rand) func() {
@@ -318,18 +327,52 @@ func (r *chaosRun) fill(*rand.Rand) func() {
 	}
 }
 
-// sizedFS is a disk that can be full.
-type sizedFS struct {
+// slowDisks makes each sync take long, on all replicas but perhaps one.
+func (r *chaosRun) slowDisks(d *rand.Rand) func() {
+	spared := r.c.ids[d.IntN(len(r.c.ids))]
+	for id, disk := range r.disks {
+		if id != spared {
+			disk.syncs.Store(int64(5+d.IntN(35)) * int64(time.Millisecond))
+		}
+	}
+	return func() {
+		for _, disk := range r.disks {
+			disk.syncs.Store(0)
+			if disk.slowed.Swap(false) {
+				r.take()
+			}
+		}
+	}
+}
+
+// chaosFS is a disk that can be full or slow.
+type chaosFS struct {
 	vfs.FS
 	disk *chaosDisk
 }
 
-func (f sizedFS) around(fs vfs.FS) vfs.FS { return sizedFS{fs, f.disk} }
+func (f chaosFS) around(fs vfs.FS) vfs.FS {
+	return chaosFS{errorfs.Wrap(fs, errorfs.InjectorFunc(f.disk.wait)), f.disk}
+}
 
-type chaosDisk struct{ full atomic.Bool }
+type chaosDisk struct {
+	full   atomic.Bool
+	syncs  atomic.Int64 // nanoseconds that each takes longer
+	slowed atomic.Bool  // one has
+}
+
+// wait holds a sync up.
+func (d *chaosDisk) wait(op errorfs.Op) error {
+	syncs := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+	if longer := d.syncs.Load(); syncs && longer > 0 {
+		d.slowed.Store(true)
+		<-time.After(time.Duration(longer))
+	}
+	return nil
+}
 
 // GetDiskUsage implements vfs.FS.
-func (f sizedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+func (f chaosFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	if f.disk.full.Load() {
 		return vfs.DiskUsage{AvailBytes: 1 << 10, TotalBytes: 1 << 30, UsedBytes: 1<<30 - 1<<10}, nil
 	}

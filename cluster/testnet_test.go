@@ -26,6 +26,7 @@ type testNet struct {
 	proposed   atomic.Int64   // calls with commands that were sent to other replicas
 	carried    atomic.Int64   // of those, how many have arrived and been answered
 	troubled   atomic.Int64   // messages that met a link which wasn't well
+	untold     atomic.Bool    // what only tells of commits is lost
 	closed     chan struct{}
 }
 
@@ -281,6 +282,10 @@ func (t *testTransport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress)
 func (t *testTransport) AppendEntries(
 	id raft.ServerID, _ raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	if t.net.untold.Load() && len(args.Entries) == 0 && !isHeartbeat(args) {
+		t.net.troubled.Add(1)
+		return errRefused
+	}
 	return call(t, id, args, nil, rpcPatience, resp)
 }
 
