@@ -59,6 +59,13 @@ func TestFullDiskRefusesWrites(t *testing.T) {
 		if got := n.Stats().FreeBytes; got != int64(tt.free) {
 			t.Errorf("%s: %d bytes are said to be free, want %d", tt.name, got, tt.free)
 		}
+		status, err := n.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := status.GetMembers()[0]; m.GetHealthy() == tt.full || strings.Contains(m.GetUnhealthyBecause(), "disk") != tt.full {
+			t.Errorf("%s: the status says healthy %t, %q", tt.name, m.GetHealthy(), m.GetUnhealthyBecause())
+		}
 		if got := ballast(); got != tt.ballast {
 			t.Errorf("%s: ballast there: %t, want %t", tt.name, got, tt.ballast)
 		}

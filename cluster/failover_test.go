@@ -181,6 +181,9 @@ func TestMinorityTurnsStaleAndReadyAgain(t *testing.T) {
 		if after := time.Since(cut); after > 2*bound {
 			t.Errorf("%s was cut off, and ready for another %s", id, after)
 		}
+		if n.Stats().Fresh {
+			t.Errorf("the figures of %s, cut off, say that it is fresh", id)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), bound)
 		if _, err := n.View(ctx, consent.Consistency{Full: true}); !errors.Is(err, consent.ErrStale) {
 			t.Errorf("%s, cut off, answers with %v", id, err)
@@ -190,7 +193,7 @@ func TestMinorityTurnsStaleAndReadyAgain(t *testing.T) {
 			t.Errorf("%s, cut off, backs up with %v", id, err)
 		}
 		c.heal()
-		c.waitReady(id)
+		waitFor(t, id+" to be fresh again", func() bool { return n.Stats().Fresh })
 	}
 }
 
