@@ -14,12 +14,11 @@ const repair = "move the data directory away, and keep its pseudonym.key. A repl
 	"node id, and the others fill it; one that is alone, with an empty one that has that key, and 'consentd cluster restore' brings the " +
 	"newest backup back"
 
-// remedy returns what an error says of the data directory or its disk, and what to do about it.
+// remedy returns what an error of an operation on a file says of the data directory or its disk, and what to do about it.
 func remedy(err error) (fault, advice string) {
 	is := func(causes ...syscall.Errno) bool {
 		return slices.ContainsFunc(causes, func(cause syscall.Errno) bool { return errors.Is(err, cause) })
 	}
-	var system syscall.Errno
 	switch {
 	case is(syscall.ENOSPC, syscall.EDQUOT):
 		return "the disk is full", "make space and start this replica again: nothing acknowledged is lost, and a replica of a cluster catches up"
@@ -28,7 +27,7 @@ func remedy(err error) (fault, advice string) {
 			"raise the limit (ulimit -n, or LimitNOFILE of the unit) and start this replica again: nothing acknowledged is lost"
 	case is(syscall.EACCES, syscall.EPERM):
 		return "the data directory can't be used", "let the user that consentd runs as read and write all that is in it"
-	case !errors.As(err, &system), is(syscall.ENOENT, syscall.EISDIR, syscall.ENOTDIR):
+	case is(syscall.ENOENT, syscall.EISDIR, syscall.ENOTDIR):
 		return "the data directory is damaged", repair
 	default:
 		return "the disk fails",
@@ -36,15 +35,19 @@ func remedy(err error) (fault, advice string) {
 	}
 }
 
-// dataDirError returns ErrDataDir for an error that something in the data directory led to, with what to do about it.
+// dataDirError returns ErrDataDir for an error that something in the data directory led to, with what to do about it. What no operation on
+// a file led to is damage.
 func dataDirError(err error) error {
+	var system syscall.Errno
 	switch {
 	case err == nil, errors.Is(err, ErrDataDir), errors.Is(err, ErrPseudonymKey):
 		return err
 	case errors.Is(err, store.ErrFormat):
 		return fmt.Errorf("%w: %w", ErrDataDir, err)
-	default:
+	case errors.As(err, &system):
 		_, advice := remedy(err)
 		return fmt.Errorf("%w: %w: %s", ErrDataDir, err, advice)
+	default:
+		return fmt.Errorf("%w: %w: %s", ErrDataDir, err, repair)
 	}
 }
