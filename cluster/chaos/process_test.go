@@ -117,6 +117,7 @@ func newReplica(t *testing.T, links *Links, odd *oddErrors, id, dir string) *rep
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.proxy.Close() })
+	t.Cleanup(r.end)
 	r.args = []string{
 		"serve", "--node-id", id, "--data-dir", filepath.Join(r.dir, "data"), "--listen", r.api, "--ops-listen", "127.0.0.1:0",
 		"--raft-listen", port, "--advertise", r.proxy.Address(), "--ready-file", r.readyFile(),
@@ -171,6 +172,17 @@ func (r *replica) reap() {
 	r.process.Wait()
 	r.process, r.stopped = nil, false
 	r.log.Close()
+}
+
+// end ends the process, and tells what of it is worth telling.
+func (r *replica) end() {
+	r.kill()
+	if r.racy() {
+		r.t.Errorf("a race in %s:\n%s", r.id, r.lastWords())
+	}
+	if r.t.Failed() && testing.Verbose() {
+		r.t.Logf("the end of the log of %s:\n%s", r.id, r.lastWords())
+	}
 }
 
 // ended reports whether the process has ended by itself.
@@ -261,7 +273,6 @@ const chaosPolicy = "purposes: {newsletter: {channels: {email: {bases: [consent]
 func newProcesses(t *testing.T, voters, learners int) *processes {
 	t.Helper()
 	p := &processes{t: t, dir: t.TempDir(), links: NewLinks(), odd: &oddErrors{}, bound: time.Second}
-	t.Cleanup(p.end)
 	key, policy := filepath.Join(p.dir, "key"), filepath.Join(p.dir, "policy.yaml")
 	runBinary(t, "keys", "new", key)
 	if err := os.WriteFile(policy, []byte(chaosPolicy), 0o644); err != nil {
@@ -306,19 +317,6 @@ func (p *processes) waitReady() {
 	p.t.Helper()
 	for _, r := range p.replicas {
 		r.waitReady()
-	}
-}
-
-// end kills everything.
-func (p *processes) end() {
-	for _, r := range p.replicas {
-		if r.racy() {
-			p.t.Errorf("a race in %s:\n%s", r.id, r.lastWords())
-		}
-		r.kill()
-		if p.t.Failed() && testing.Verbose() {
-			p.t.Logf("the end of the log of %s:\n%s", r.id, r.lastWords())
-		}
 	}
 }
 
