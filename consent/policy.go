@@ -1,6 +1,9 @@
 package consent
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Policy is a tenant's compiled document. It is immutable.
 type Policy struct {
@@ -76,16 +79,40 @@ func (p *Policy) Bind(version int64, n *Names) (*Policy, *Names, error) {
 	if err != nil {
 		return nil, n, err
 	}
+	bound := p.bind(version, func(permission string) (b Binding) {
+		b.ID = names.ID(PermissionName, permission)
+		b.PurposeID, b.ChannelID = names.Parts(b.ID)
+		return b
+	})
+	return bound, names, nil
+}
+
+// Binding is the numbers that stand for the names of a permission in a tenant's records.
+type Binding struct{ ID, PurposeID, ChannelID NameID }
+
+// BindTo returns a copy of the policy with the version and the numbers that another process has given to its names. It returns an error if
+// a permission has none.
+func (p *Policy) BindTo(version int64, bindings map[string]Binding) (*Policy, error) {
+	for i := range p.Permissions {
+		name := p.Permissions[i].Name
+		if b := bindings[name]; b.ID == 0 || b.PurposeID == 0 || (b.ChannelID == 0) != (p.Permissions[i].Channel == "") {
+			return nil, fmt.Errorf("the permission %q has no numbers for its names", name)
+		}
+	}
+	return p.bind(version, func(permission string) Binding { return bindings[permission] }), nil
+}
+
+func (p *Policy) bind(version int64, of func(permission string) Binding) *Policy {
 	bound := *p
 	bound.Version = version
 	bound.Permissions = slices.Clone(p.Permissions)
 	for i := range bound.Permissions {
 		permission := &bound.Permissions[i]
-		permission.ID = names.ID(PermissionName, permission.Name)
-		permission.PurposeID, permission.ChannelID = names.Parts(permission.ID)
+		b := of(permission.Name)
+		permission.ID, permission.PurposeID, permission.ChannelID = b.ID, b.PurposeID, b.ChannelID
 	}
 	bound.index()
-	return &bound, names, nil
+	return &bound
 }
 
 // index makes permissions findable by name.

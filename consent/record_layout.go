@@ -91,6 +91,18 @@ func (r Record) deciding() []uint64 {
 	return r[min(len(r), headerWords) : len(r)-len(facts)+end]
 }
 
+// RecordFormat tells how a record's words are laid out. Records of one format are read by another version only if it knows the same.
+const RecordFormat = formatVersion
+
+// ForDecisions returns what decisions are made from, and no more, in space as far as that reaches: a record that decides the same, and from
+// which nothing can be folded on.
+func (r Record) ForDecisions(space []uint64) Record {
+	if len(r) < headerWords {
+		return nil
+	}
+	return append(append(space[:0], r[:headerWords]...), r.deciding()...)
+}
+
 // findFact returns where in facts a fact is or belongs.
 func findFact(facts []uint64, kind factKind, id NameID) (at int, found bool) {
 	key := factKey(kind, id)

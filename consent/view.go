@@ -18,6 +18,9 @@ type Tenant struct {
 	Epoch  uint64  // of the state; in one of another epoch the numbers mean something else
 }
 
+// KeepsCase reports whether ids that are e-mail addresses are used as they are: see Door. t may be nil.
+func (t *Tenant) KeepsCase() bool { return t != nil && t.Policy != nil && t.Policy.KeepCase }
+
 // Head is one published moment of the replicated state. Records read after a Head was loaded are at least as new as its revision. It
 // is immutable.
 type Head struct {

@@ -109,7 +109,7 @@ func supposedEvents(list []*consentv1.Event, subject string, t *consent.Tenant, 
 		if event.OccurredAt > now && !event.IsNo() {
 			return nil, invalid(field+".occurred_at", `only a "no" may lie in the future`)
 		}
-		if form, _ := door(e.GetSubject(), keepsCase(t)); e.GetSubject() != "" && form != subject {
+		if form, _ := consent.Door(e.GetSubject(), t.KeepsCase()); e.GetSubject() != "" && form != subject {
 			return nil, invalid(field+".subject", "it is another subject than the one asked for: leave it out")
 		}
 		if err := checkDeclared(event, t); err != nil {

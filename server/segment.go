@@ -121,7 +121,7 @@ func (s *segment) newChunk(t *consent.Tenant, p *consent.Permission, subjects in
 func (c *chunk) decide(ctx context.Context, ids idList) error {
 	buf := c.borrow()
 	defer c.giveBack(buf)
-	keepCase := keepsCase(c.tenant)
+	keepCase := c.tenant.KeepsCase()
 	var now consent.Time
 	for i := range c.subjects {
 		if i%pollEvery == 0 {
@@ -130,7 +130,7 @@ func (c *chunk) decide(ctx context.Context, ids idList) error {
 			}
 			now = consent.TimeOf(c.now())
 		}
-		subject, usable := door(ids.next(i), keepCase)
+		subject, usable := consent.Door(ids.next(i), keepCase)
 		if !usable {
 			c.unusable = append(c.unusable, uint32(i))
 			continue

@@ -32,10 +32,10 @@ func (s *recordService) RecordUses(ctx context.Context, r *consentv1.RecordUsesR
 	if err != nil {
 		return nil, err
 	}
-	events, unusable := usesOf(ids, use, keepsCase(target.tenant))
+	events, unusable := usesOf(ids, use, target.tenant.KeepsCase())
 	reply := &consentv1.RecordUsesResponse{Unusable: unusable, RequestId: uuid.UUID(id).String()}
 	if len(events) == 0 {
-		return nil, invalid("subjects", "none of the %d ids can be used: give 1 to %d bytes of UTF-8 each", len(unusable), maxSubjectBytes)
+		return nil, invalid("subjects", "none of the %d ids can be used: give 1 to %d bytes of UTF-8 each", len(unusable), consent.MaxSubjectBytes)
 	}
 	result, err := s.records.Write(ctx, consent.Write{Tenant: target.name, RequestID: id, Events: events})
 	if err != nil {
@@ -67,7 +67,7 @@ func usesOf(ids idList, use consent.Event, keepCase bool) (events []consent.Subj
 	n := ids.len()
 	events = make([]consent.SubjectEvent, 0, n)
 	for i := range n {
-		subject, usable := door(ids.next(i), keepCase)
+		subject, usable := consent.Door(ids.next(i), keepCase)
 		if !usable {
 			unusable = append(unusable, uint32(i))
 			continue

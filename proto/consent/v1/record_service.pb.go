@@ -27,6 +27,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// WaitFor is what the acknowledgement of a write says.
+type WaitFor int32
+
+const (
+	// As COMMITTED.
+	WaitFor_WAIT_FOR_UNSPECIFIED WaitFor = 0
+	// The write can't be lost any more, and takes effect everywhere within the
+	// staleness bound.
+	WaitFor_WAIT_FOR_COMMITTED WaitFor = 1
+	// It has taken effect everywhere: no replica, sidecar or near cache answers
+	// from before it any more.
+	WaitFor_WAIT_FOR_EVERYWHERE WaitFor = 2
+)
+
+// Enum value maps for WaitFor.
+var (
+	WaitFor_name = map[int32]string{
+		0: "WAIT_FOR_UNSPECIFIED",
+		1: "WAIT_FOR_COMMITTED",
+		2: "WAIT_FOR_EVERYWHERE",
+	}
+	WaitFor_value = map[string]int32{
+		"WAIT_FOR_UNSPECIFIED": 0,
+		"WAIT_FOR_COMMITTED":   1,
+		"WAIT_FOR_EVERYWHERE":  2,
+	}
+)
+
+func (x WaitFor) Enum() *WaitFor {
+	p := new(WaitFor)
+	*p = x
+	return p
+}
+
+func (x WaitFor) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WaitFor) Descriptor() protoreflect.EnumDescriptor {
+	return file_consent_v1_record_service_proto_enumTypes[0].Descriptor()
+}
+
+func (WaitFor) Type() protoreflect.EnumType {
+	return &file_consent_v1_record_service_proto_enumTypes[0]
+}
+
+func (x WaitFor) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WaitFor.Descriptor instead.
+func (WaitFor) EnumDescriptor() ([]byte, []int) {
+	return file_consent_v1_record_service_proto_rawDescGZIP(), []int{0}
+}
+
 // PermissionState is where a consent stands. "Expired" is computed when a check
 // asks, never recorded. The words are those of the W3C Data Privacy Vocabulary.
 type PermissionState int32
@@ -71,11 +126,11 @@ func (x PermissionState) String() string {
 }
 
 func (PermissionState) Descriptor() protoreflect.EnumDescriptor {
-	return file_consent_v1_record_service_proto_enumTypes[0].Descriptor()
+	return file_consent_v1_record_service_proto_enumTypes[1].Descriptor()
 }
 
 func (PermissionState) Type() protoreflect.EnumType {
-	return &file_consent_v1_record_service_proto_enumTypes[0]
+	return &file_consent_v1_record_service_proto_enumTypes[1]
 }
 
 func (x PermissionState) Number() protoreflect.EnumNumber {
@@ -84,7 +139,7 @@ func (x PermissionState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PermissionState.Descriptor instead.
 func (PermissionState) EnumDescriptor() ([]byte, []int) {
-	return file_consent_v1_record_service_proto_rawDescGZIP(), []int{0}
+	return file_consent_v1_record_service_proto_rawDescGZIP(), []int{1}
 }
 
 type WriteEventsRequest struct {
@@ -97,7 +152,10 @@ type WriteEventsRequest struct {
 	RequestId string   `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	Events    []*Event `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
 	// Check the events and return their effects, but write nothing.
-	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// When the write is acknowledged. EVERYWHERE takes the staleness bound longer
+	// (2 s by default): a deadline has to leave time for it.
+	WaitFor       WaitFor `protobuf:"varint,5,opt,name=wait_for,json=waitFor,proto3,enum=consent.v1.WaitFor" json:"wait_for,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +216,13 @@ func (x *WriteEventsRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *WriteEventsRequest) GetWaitFor() WaitFor {
+	if x != nil {
+		return x.WaitFor
+	}
+	return WaitFor_WAIT_FOR_UNSPECIFIED
 }
 
 type WriteEventsResponse struct {
@@ -1407,13 +1472,14 @@ var File_consent_v1_record_service_proto protoreflect.FileDescriptor
 const file_consent_v1_record_service_proto_rawDesc = "" +
 	"\n" +
 	"\x1fconsent/v1/record_service.proto\x12\n" +
-	"consent.v1\x1a\x19consent/v1/decision.proto\x1a\x16consent/v1/event.proto\x1a#consent/v1/permission_service.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xaf\x01\n" +
+	"consent.v1\x1a\x19consent/v1/decision.proto\x1a\x16consent/v1/event.proto\x1a#consent/v1/permission_service.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xe4\x01\n" +
 	"\x12WriteEventsRequest\x12\x1b\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x03\xe0A\x01R\x06tenant\x12\"\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tB\x03\xe0A\x01R\trequestId\x12.\n" +
 	"\x06events\x18\x03 \x03(\v2\x11.consent.v1.EventB\x03\xe0A\x02R\x06events\x12(\n" +
-	"\rvalidate_only\x18\x04 \x01(\bB\x03\xe0A\x01R\fvalidateOnly\"\xc4\x01\n" +
+	"\rvalidate_only\x18\x04 \x01(\bB\x03\xe0A\x01R\fvalidateOnly\x123\n" +
+	"\bwait_for\x18\x05 \x01(\x0e2\x13.consent.v1.WaitForB\x03\xe0A\x01R\awaitFor\"\xc4\x01\n" +
 	"\x13WriteEventsResponse\x12\x1f\n" +
 	"\brevision\x18\x01 \x01(\tB\x03\xe0A\x03R\brevision\x121\n" +
 	"\aeffects\x18\x02 \x03(\x0e2\x12.consent.v1.EffectB\x03\xe0A\x03R\aeffects\x125\n" +
@@ -1518,7 +1584,11 @@ const file_consent_v1_record_service_proto_rawDesc = "" +
 	"\x12ListEventsResponse\x126\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.consent.v1.RecordedEventB\x03\xe0A\x03R\x06events\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tB\x03\xe0A\x03R\rnextPageToken\x12\x1f\n" +
-	"\brevision\x18\x03 \x01(\tB\x03\xe0A\x03R\brevision*\xcf\x01\n" +
+	"\brevision\x18\x03 \x01(\tB\x03\xe0A\x03R\brevision*T\n" +
+	"\aWaitFor\x12\x18\n" +
+	"\x14WAIT_FOR_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12WAIT_FOR_COMMITTED\x10\x01\x12\x17\n" +
+	"\x13WAIT_FOR_EVERYWHERE\x10\x02*\xcf\x01\n" +
 	"\x0fPermissionState\x12 \n" +
 	"\x1cPERMISSION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aPERMISSION_STATE_REQUESTED\x10\x01\x12\x1a\n" +
@@ -1547,93 +1617,95 @@ func file_consent_v1_record_service_proto_rawDescGZIP() []byte {
 	return file_consent_v1_record_service_proto_rawDescData
 }
 
-var file_consent_v1_record_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_consent_v1_record_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_consent_v1_record_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_consent_v1_record_service_proto_goTypes = []any{
-	(PermissionState)(0),          // 0: consent.v1.PermissionState
-	(*WriteEventsRequest)(nil),    // 1: consent.v1.WriteEventsRequest
-	(*WriteEventsResponse)(nil),   // 2: consent.v1.WriteEventsResponse
-	(*RecordUsesRequest)(nil),     // 3: consent.v1.RecordUsesRequest
-	(*RecordUsesResponse)(nil),    // 4: consent.v1.RecordUsesResponse
-	(*Import)(nil),                // 5: consent.v1.Import
-	(*ImportRow)(nil),             // 6: consent.v1.ImportRow
-	(*ImportRows)(nil),            // 7: consent.v1.ImportRows
-	(*ImportEventsRequest)(nil),   // 8: consent.v1.ImportEventsRequest
-	(*ImportRowResult)(nil),       // 9: consent.v1.ImportRowResult
-	(*ImportEventsResponse)(nil),  // 10: consent.v1.ImportEventsResponse
-	(*GetRecordRequest)(nil),      // 11: consent.v1.GetRecordRequest
-	(*PermissionRecord)(nil),      // 12: consent.v1.PermissionRecord
-	(*Mark)(nil),                  // 13: consent.v1.Mark
-	(*SubjectRecord)(nil),         // 14: consent.v1.SubjectRecord
-	(*GetRecordResponse)(nil),     // 15: consent.v1.GetRecordResponse
-	(*ListEventsRequest)(nil),     // 16: consent.v1.ListEventsRequest
-	(*RecordedEvent)(nil),         // 17: consent.v1.RecordedEvent
-	(*ListEventsResponse)(nil),    // 18: consent.v1.ListEventsResponse
-	(*Event)(nil),                 // 19: consent.v1.Event
-	(Effect)(0),                   // 20: consent.v1.Effect
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*SubjectList)(nil),           // 22: consent.v1.SubjectList
-	(*status.Status)(nil),         // 23: google.rpc.Status
-	(*Consistency)(nil),           // 24: consent.v1.Consistency
-	(EventKind)(0),                // 25: consent.v1.EventKind
-	(ObjectionKind)(0),            // 26: consent.v1.ObjectionKind
-	(*Scope)(nil),                 // 27: consent.v1.Scope
-	(*Attributes)(nil),            // 28: consent.v1.Attributes
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(WaitFor)(0),                  // 0: consent.v1.WaitFor
+	(PermissionState)(0),          // 1: consent.v1.PermissionState
+	(*WriteEventsRequest)(nil),    // 2: consent.v1.WriteEventsRequest
+	(*WriteEventsResponse)(nil),   // 3: consent.v1.WriteEventsResponse
+	(*RecordUsesRequest)(nil),     // 4: consent.v1.RecordUsesRequest
+	(*RecordUsesResponse)(nil),    // 5: consent.v1.RecordUsesResponse
+	(*Import)(nil),                // 6: consent.v1.Import
+	(*ImportRow)(nil),             // 7: consent.v1.ImportRow
+	(*ImportRows)(nil),            // 8: consent.v1.ImportRows
+	(*ImportEventsRequest)(nil),   // 9: consent.v1.ImportEventsRequest
+	(*ImportRowResult)(nil),       // 10: consent.v1.ImportRowResult
+	(*ImportEventsResponse)(nil),  // 11: consent.v1.ImportEventsResponse
+	(*GetRecordRequest)(nil),      // 12: consent.v1.GetRecordRequest
+	(*PermissionRecord)(nil),      // 13: consent.v1.PermissionRecord
+	(*Mark)(nil),                  // 14: consent.v1.Mark
+	(*SubjectRecord)(nil),         // 15: consent.v1.SubjectRecord
+	(*GetRecordResponse)(nil),     // 16: consent.v1.GetRecordResponse
+	(*ListEventsRequest)(nil),     // 17: consent.v1.ListEventsRequest
+	(*RecordedEvent)(nil),         // 18: consent.v1.RecordedEvent
+	(*ListEventsResponse)(nil),    // 19: consent.v1.ListEventsResponse
+	(*Event)(nil),                 // 20: consent.v1.Event
+	(Effect)(0),                   // 21: consent.v1.Effect
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*SubjectList)(nil),           // 23: consent.v1.SubjectList
+	(*status.Status)(nil),         // 24: google.rpc.Status
+	(*Consistency)(nil),           // 25: consent.v1.Consistency
+	(EventKind)(0),                // 26: consent.v1.EventKind
+	(ObjectionKind)(0),            // 27: consent.v1.ObjectionKind
+	(*Scope)(nil),                 // 28: consent.v1.Scope
+	(*Attributes)(nil),            // 29: consent.v1.Attributes
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
 }
 var file_consent_v1_record_service_proto_depIdxs = []int32{
-	19, // 0: consent.v1.WriteEventsRequest.events:type_name -> consent.v1.Event
-	20, // 1: consent.v1.WriteEventsResponse.effects:type_name -> consent.v1.Effect
-	21, // 2: consent.v1.WriteEventsResponse.stamp:type_name -> google.protobuf.Timestamp
-	21, // 3: consent.v1.RecordUsesRequest.used_at:type_name -> google.protobuf.Timestamp
-	22, // 4: consent.v1.RecordUsesRequest.subjects:type_name -> consent.v1.SubjectList
-	19, // 5: consent.v1.ImportRow.events:type_name -> consent.v1.Event
-	6,  // 6: consent.v1.ImportRows.rows:type_name -> consent.v1.ImportRow
-	5,  // 7: consent.v1.ImportEventsRequest.import:type_name -> consent.v1.Import
-	7,  // 8: consent.v1.ImportEventsRequest.rows:type_name -> consent.v1.ImportRows
-	20, // 9: consent.v1.ImportRowResult.effects:type_name -> consent.v1.Effect
-	23, // 10: consent.v1.ImportRowResult.status:type_name -> google.rpc.Status
-	9,  // 11: consent.v1.ImportEventsResponse.results:type_name -> consent.v1.ImportRowResult
-	24, // 12: consent.v1.GetRecordRequest.consistency:type_name -> consent.v1.Consistency
-	0,  // 13: consent.v1.PermissionRecord.state:type_name -> consent.v1.PermissionState
-	21, // 14: consent.v1.PermissionRecord.since:type_name -> google.protobuf.Timestamp
-	21, // 15: consent.v1.PermissionRecord.confirmed_at:type_name -> google.protobuf.Timestamp
-	21, // 16: consent.v1.PermissionRecord.last_used_at:type_name -> google.protobuf.Timestamp
-	21, // 17: consent.v1.PermissionRecord.valid_from:type_name -> google.protobuf.Timestamp
-	21, // 18: consent.v1.PermissionRecord.expires_at:type_name -> google.protobuf.Timestamp
-	25, // 19: consent.v1.Mark.kind:type_name -> consent.v1.EventKind
-	26, // 20: consent.v1.Mark.objection:type_name -> consent.v1.ObjectionKind
-	27, // 21: consent.v1.Mark.scope:type_name -> consent.v1.Scope
-	21, // 22: consent.v1.Mark.at:type_name -> google.protobuf.Timestamp
-	12, // 23: consent.v1.SubjectRecord.permissions:type_name -> consent.v1.PermissionRecord
-	13, // 24: consent.v1.SubjectRecord.marks:type_name -> consent.v1.Mark
-	28, // 25: consent.v1.SubjectRecord.attributes:type_name -> consent.v1.Attributes
-	21, // 26: consent.v1.SubjectRecord.erased_at:type_name -> google.protobuf.Timestamp
-	21, // 27: consent.v1.SubjectRecord.suppressed_at:type_name -> google.protobuf.Timestamp
-	21, // 28: consent.v1.SubjectRecord.restricted_at:type_name -> google.protobuf.Timestamp
-	21, // 29: consent.v1.SubjectRecord.newest_event_at:type_name -> google.protobuf.Timestamp
-	14, // 30: consent.v1.GetRecordResponse.record:type_name -> consent.v1.SubjectRecord
-	29, // 31: consent.v1.GetRecordResponse.age:type_name -> google.protobuf.Duration
-	24, // 32: consent.v1.ListEventsRequest.consistency:type_name -> consent.v1.Consistency
-	19, // 33: consent.v1.RecordedEvent.event:type_name -> consent.v1.Event
-	21, // 34: consent.v1.RecordedEvent.stamp:type_name -> google.protobuf.Timestamp
-	21, // 35: consent.v1.RecordedEvent.retained_until:type_name -> google.protobuf.Timestamp
-	17, // 36: consent.v1.ListEventsResponse.events:type_name -> consent.v1.RecordedEvent
-	1,  // 37: consent.v1.RecordService.WriteEvents:input_type -> consent.v1.WriteEventsRequest
-	3,  // 38: consent.v1.RecordService.RecordUses:input_type -> consent.v1.RecordUsesRequest
-	8,  // 39: consent.v1.RecordService.ImportEvents:input_type -> consent.v1.ImportEventsRequest
-	11, // 40: consent.v1.RecordService.GetRecord:input_type -> consent.v1.GetRecordRequest
-	16, // 41: consent.v1.RecordService.ListEvents:input_type -> consent.v1.ListEventsRequest
-	2,  // 42: consent.v1.RecordService.WriteEvents:output_type -> consent.v1.WriteEventsResponse
-	4,  // 43: consent.v1.RecordService.RecordUses:output_type -> consent.v1.RecordUsesResponse
-	10, // 44: consent.v1.RecordService.ImportEvents:output_type -> consent.v1.ImportEventsResponse
-	15, // 45: consent.v1.RecordService.GetRecord:output_type -> consent.v1.GetRecordResponse
-	18, // 46: consent.v1.RecordService.ListEvents:output_type -> consent.v1.ListEventsResponse
-	42, // [42:47] is the sub-list for method output_type
-	37, // [37:42] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	20, // 0: consent.v1.WriteEventsRequest.events:type_name -> consent.v1.Event
+	0,  // 1: consent.v1.WriteEventsRequest.wait_for:type_name -> consent.v1.WaitFor
+	21, // 2: consent.v1.WriteEventsResponse.effects:type_name -> consent.v1.Effect
+	22, // 3: consent.v1.WriteEventsResponse.stamp:type_name -> google.protobuf.Timestamp
+	22, // 4: consent.v1.RecordUsesRequest.used_at:type_name -> google.protobuf.Timestamp
+	23, // 5: consent.v1.RecordUsesRequest.subjects:type_name -> consent.v1.SubjectList
+	20, // 6: consent.v1.ImportRow.events:type_name -> consent.v1.Event
+	7,  // 7: consent.v1.ImportRows.rows:type_name -> consent.v1.ImportRow
+	6,  // 8: consent.v1.ImportEventsRequest.import:type_name -> consent.v1.Import
+	8,  // 9: consent.v1.ImportEventsRequest.rows:type_name -> consent.v1.ImportRows
+	21, // 10: consent.v1.ImportRowResult.effects:type_name -> consent.v1.Effect
+	24, // 11: consent.v1.ImportRowResult.status:type_name -> google.rpc.Status
+	10, // 12: consent.v1.ImportEventsResponse.results:type_name -> consent.v1.ImportRowResult
+	25, // 13: consent.v1.GetRecordRequest.consistency:type_name -> consent.v1.Consistency
+	1,  // 14: consent.v1.PermissionRecord.state:type_name -> consent.v1.PermissionState
+	22, // 15: consent.v1.PermissionRecord.since:type_name -> google.protobuf.Timestamp
+	22, // 16: consent.v1.PermissionRecord.confirmed_at:type_name -> google.protobuf.Timestamp
+	22, // 17: consent.v1.PermissionRecord.last_used_at:type_name -> google.protobuf.Timestamp
+	22, // 18: consent.v1.PermissionRecord.valid_from:type_name -> google.protobuf.Timestamp
+	22, // 19: consent.v1.PermissionRecord.expires_at:type_name -> google.protobuf.Timestamp
+	26, // 20: consent.v1.Mark.kind:type_name -> consent.v1.EventKind
+	27, // 21: consent.v1.Mark.objection:type_name -> consent.v1.ObjectionKind
+	28, // 22: consent.v1.Mark.scope:type_name -> consent.v1.Scope
+	22, // 23: consent.v1.Mark.at:type_name -> google.protobuf.Timestamp
+	13, // 24: consent.v1.SubjectRecord.permissions:type_name -> consent.v1.PermissionRecord
+	14, // 25: consent.v1.SubjectRecord.marks:type_name -> consent.v1.Mark
+	29, // 26: consent.v1.SubjectRecord.attributes:type_name -> consent.v1.Attributes
+	22, // 27: consent.v1.SubjectRecord.erased_at:type_name -> google.protobuf.Timestamp
+	22, // 28: consent.v1.SubjectRecord.suppressed_at:type_name -> google.protobuf.Timestamp
+	22, // 29: consent.v1.SubjectRecord.restricted_at:type_name -> google.protobuf.Timestamp
+	22, // 30: consent.v1.SubjectRecord.newest_event_at:type_name -> google.protobuf.Timestamp
+	15, // 31: consent.v1.GetRecordResponse.record:type_name -> consent.v1.SubjectRecord
+	30, // 32: consent.v1.GetRecordResponse.age:type_name -> google.protobuf.Duration
+	25, // 33: consent.v1.ListEventsRequest.consistency:type_name -> consent.v1.Consistency
+	20, // 34: consent.v1.RecordedEvent.event:type_name -> consent.v1.Event
+	22, // 35: consent.v1.RecordedEvent.stamp:type_name -> google.protobuf.Timestamp
+	22, // 36: consent.v1.RecordedEvent.retained_until:type_name -> google.protobuf.Timestamp
+	18, // 37: consent.v1.ListEventsResponse.events:type_name -> consent.v1.RecordedEvent
+	2,  // 38: consent.v1.RecordService.WriteEvents:input_type -> consent.v1.WriteEventsRequest
+	4,  // 39: consent.v1.RecordService.RecordUses:input_type -> consent.v1.RecordUsesRequest
+	9,  // 40: consent.v1.RecordService.ImportEvents:input_type -> consent.v1.ImportEventsRequest
+	12, // 41: consent.v1.RecordService.GetRecord:input_type -> consent.v1.GetRecordRequest
+	17, // 42: consent.v1.RecordService.ListEvents:input_type -> consent.v1.ListEventsRequest
+	3,  // 43: consent.v1.RecordService.WriteEvents:output_type -> consent.v1.WriteEventsResponse
+	5,  // 44: consent.v1.RecordService.RecordUses:output_type -> consent.v1.RecordUsesResponse
+	11, // 45: consent.v1.RecordService.ImportEvents:output_type -> consent.v1.ImportEventsResponse
+	16, // 46: consent.v1.RecordService.GetRecord:output_type -> consent.v1.GetRecordResponse
+	19, // 47: consent.v1.RecordService.ListEvents:output_type -> consent.v1.ListEventsResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_record_service_proto_init() }
@@ -1653,7 +1725,7 @@ func file_consent_v1_record_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_consent_v1_record_service_proto_rawDesc), len(file_consent_v1_record_service_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
