@@ -22,6 +22,9 @@ func (n *Node) bound() time.Duration {
 	}
 }
 
+// StalenessBound returns the staleness bound of the whole cluster, which no process exceeds, or 0 before it is known here.
+func (n *Node) StalenessBound() time.Duration { return n.store.Bound() }
+
 // compareBounds tells who set a bound for this process that doesn't count.
 func (n *Node) compareBounds() {
 	if own, all := n.options.MaxStaleness, n.store.Bound(); own > all {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -28,6 +29,8 @@ type Records interface {
 	History(ctx context.Context, t *consent.Tenant, subject string, page consent.HistoryPage) (events []consent.RecordedEvent, more bool, err error)
 	// EachRecord calls f for every record of a tenant, until f returns an error, which it returns.
 	EachRecord(ctx context.Context, t *consent.Tenant, f func(consent.Record) error) error
+	// StalenessBound returns the cluster's staleness bound, which may be higher than the one of Views, or 0 while it isn't known.
+	StalenessBound() time.Duration
 }
 
 // Policies is what putting and reading policies needs.

@@ -118,6 +118,7 @@ func statusOf(err error) *status.Status {
 		policy  *consent.PolicyError
 		event   *consent.EventError
 		spoken  *spokenError
+		short   *shortDeadlineError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -130,6 +131,8 @@ func statusOf(err error) *status.Status {
 		return newStatus(codes.NotFound, "UNKNOWN_PERMISSION", unknown.Error())
 	case errors.As(err, &spoken):
 		return spoken.status()
+	case errors.As(err, &short):
+		return short.status()
 	}
 	if s, ok := foreignStatus(err); ok {
 		return s

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -41,6 +42,7 @@ func TestStatusOf(t *testing.T) {
 		{&consent.EventError{Field: "kind", Message: "no"}, codes.InvalidArgument, "INVALID_ARGUMENT"},
 		{invalid("subject", "no"), codes.InvalidArgument, "INVALID_ARGUMENT"},
 		{&unknownPermissionError{"a/b"}, codes.NotFound, "UNKNOWN_PERMISSION"},
+		{&shortDeadlineError{time.Second, time.Minute}, codes.InvalidArgument, "DEADLINE_TOO_SHORT"},
 		{errOverloaded, codes.ResourceExhausted, "OVERLOADED"},
 		{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME"},
 		{errTooLarge, codes.ResourceExhausted, "MESSAGE_TOO_LARGE"},
@@ -99,7 +101,8 @@ func TestErrorsAreDocumented(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"INVALID_ARGUMENT": "INVALID_ARGUMENT", "INVALID_POLICY": "INVALID_ARGUMENT", "UNKNOWN_PERMISSION": "NOT_FOUND",
+		"DEADLINE_TOO_SHORT": "INVALID_ARGUMENT",
+		"INVALID_ARGUMENT":   "INVALID_ARGUMENT", "INVALID_POLICY": "INVALID_ARGUMENT", "UNKNOWN_PERMISSION": "NOT_FOUND",
 		internal.reason: codeName(internal.code),
 	}
 	for _, o := range outcomes {

@@ -31,7 +31,7 @@ func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
 	reported := interceptors.UnaryServerInterceptor(m)
 	recovered := recovery.UnaryServerInterceptor(recovery.WithRecoveryHandlerContext(c.panicked))
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-		return reported(ctx, request, info, func(ctx context.Context, request any) (any, error) {
+		reply, err := reported(ctx, request, info, func(ctx context.Context, request any) (any, error) {
 			weight, err := c.admit(request)
 			if err != nil {
 				return nil, statusOf(err).Err()
@@ -43,6 +43,13 @@ func (c *core) unaryInterceptor(m *callMetrics) grpc.UnaryServerInterceptor {
 			}
 			return reply, nil
 		})
+		if err != nil {
+			return nil, err
+		}
+		if err := c.waitFor(ctx, request); err != nil {
+			return nil, c.told(ctx, info.FullMethod, err)
+		}
+		return reply, nil
 	}
 }
 

@@ -22,10 +22,13 @@ type recordService struct {
 	*core
 }
 
-// WriteEvents writes all the events or none.
+// WriteEvents writes all the events or none. When that is acknowledged, if it is to be later, is the interceptor's business.
 func (s *recordService) WriteEvents(ctx context.Context, r *consentv1.WriteEventsRequest) (*consentv1.WriteEventsResponse, error) {
 	if n := len(r.GetEvents()); n == 0 || n > maxEvents {
 		return nil, invalid("events", "%d events: write 1 to %d at once", n, maxEvents)
+	}
+	if err := s.checkWaitFor(ctx, r); err != nil {
+		return nil, err
 	}
 	id, err := requestID(r.GetRequestId())
 	if err != nil {

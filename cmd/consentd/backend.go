@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/consentd/consentd/cluster"
 	"github.com/consentd/consentd/consent"
@@ -67,6 +68,14 @@ func (b *backend) EachRecord(ctx context.Context, t *consent.Tenant, f func(cons
 		return err
 	}
 	return node.EachRecord(ctx, t, f)
+}
+
+func (b *backend) StalenessBound() time.Duration {
+	node, err := b.open()
+	if err != nil {
+		return 0
+	}
+	return node.StalenessBound()
 }
 
 func (b *backend) PutPolicy(ctx context.Context, p consent.PolicyPut) (v consent.PolicyVersion, changed bool, err error) {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -52,12 +53,16 @@ func (c *connection) close() { _ = c.conn.Close() }
 
 // call runs one question to the server within the timeout.
 func (c *cli) call(ctx context.Context, f func(context.Context, *connection) error) error {
+	return c.callWithin(ctx, c.timeout, f)
+}
+
+func (c *cli) callWithin(ctx context.Context, timeout time.Duration, f func(context.Context, *connection) error) error {
 	server, err := c.connect()
 	if err != nil {
 		return err
 	}
 	defer server.close()
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return f(ctx, server)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
@@ -120,6 +121,19 @@ func reasonOf(s *statuspb.Status) string {
 		return reason
 	}
 	return codes.Code(s.GetCode()).String()
+}
+
+// takesToWait returns how long the wait takes for which a write's deadline was too short, or 0 for any other error.
+func takesToWait(err error) time.Duration {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetReason() == "DEADLINE_TOO_SHORT" {
+			takes, err := time.ParseDuration(info.GetMetadata()["takes"])
+			if err == nil {
+				return takes
+			}
+		}
+	}
+	return 0
 }
 
 // outcomeUnknown says whether a write may have happened although it failed: only what the server refused certainly didn't.

@@ -135,11 +135,10 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 	request := &consentv1.WriteEventsRequest{
 		Tenant: c.tenant, RequestId: id, Events: []*consentv1.Event{event}, ValidateOnly: flags.dryRun,
 	}
-	var reply *consentv1.WriteEventsResponse
-	err = c.call(ctx, func(ctx context.Context, server *connection) (err error) {
-		reply, err = server.records.WriteEvents(ctx, request)
-		return err
-	})
+	if flags.everywhere {
+		request.WaitFor = consentv1.WaitFor_WAIT_FOR_EVERYWHERE
+	}
+	reply, err := c.writeEvents(ctx, request)
 	if err != nil {
 		if !flags.dryRun && outcomeUnknown(err) {
 			c.messagef("consentd: it may or may not have been written: repeat the command with --request-id %s", id)
@@ -160,6 +159,19 @@ func (c *cli) record(ctx context.Context, event *consentv1.Event, flags *recordF
 	return c.print(out, func(w io.Writer) {
 		fmt.Fprintf(w, "%s at revision %s\n", strings.Join(out.Effects, ", "), out.Revision)
 	})
+}
+
+// writeEvents gives a write the timeout, and on top of it as long as the server says that the wait takes for which it was refused.
+func (c *cli) writeEvents(ctx context.Context, request *consentv1.WriteEventsRequest) (reply *consentv1.WriteEventsResponse, err error) {
+	write := func(ctx context.Context, server *connection) (err error) {
+		reply, err = server.records.WriteEvents(ctx, request)
+		return err
+	}
+	err = c.call(ctx, write)
+	if takes := takesToWait(err); takes > 0 {
+		err = c.callWithin(ctx, c.timeout+takes, write)
+	}
+	return reply, err
 }
 
 // effectInWords says of an event that didn't do what was surely meant why that is.

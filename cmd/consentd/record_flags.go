@@ -24,6 +24,7 @@ type recordFlags struct {
 	all           bool
 	requestID     string
 	dryRun        bool
+	everywhere    bool
 }
 
 // add gives a command the flags that its event can carry; any other is an error, and isn't passed over.
@@ -36,6 +37,7 @@ func (f *recordFlags) add(cmd *cobra.Command, v verb) {
 	flags.StringVar(&f.proof, "proof", "", "where the proof is kept, as forms/8812: a reference, no personal data")
 	flags.StringVar(&f.requestID, "request-id", "", "a UUIDv7 that names this write: a repeat with the same one writes nothing twice")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what it would do, and write nothing")
+	flags.BoolVar(&f.everywhere, "everywhere", false, "wait until it is in effect everywhere: the staleness bound longer, on top of --timeout")
 	if v.scope != permissionsOnly {
 		flags.BoolVar(&f.all, "all", false, "cover everything there is")
 	}
