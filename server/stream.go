@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -13,11 +14,14 @@ import (
 // maxWaiting is how many questions of one stream may wait for newer state. With so many, the next is read when one is answered.
 const maxWaiting = 64
 
+// maxTogether is how many questions a message may carry: with more, the first would wait too long for the last.
+const maxTogether = 64
+
 type checkStream = grpc.BidiStreamingServer[consentv1.StreamCheckRequest, consentv1.StreamCheckResponse]
 
 // StreamCheck carries the checks of many callers. A question that asks for no newer state than is here is answered where it was read: it
 // takes about a microsecond, less than handing it to another goroutine. One that may have to wait is answered beside, so that those
-// after it overtake it.
+// after it overtake it. A message takes several times as long as a check, so questions that come together are answered together.
 func (s *permissionService) StreamCheck(stream checkStream) error {
 	a := answering{service: s, stream: stream, places: make(chan struct{}, maxWaiting)}
 	err := a.readAll()
@@ -25,7 +29,7 @@ func (s *permissionService) StreamCheck(stream checkStream) error {
 	return errors.Join(ended(err), a.failed())
 }
 
-// answering is one stream of checks. The library batches what is sent on a connection, so each answer is sent as it comes.
+// answering is one stream of checks.
 type answering struct {
 	service *permissionService
 	stream  checkStream
@@ -38,28 +42,86 @@ type answering struct {
 
 func (a *answering) readAll() error {
 	for {
-		question, err := a.stream.Recv()
+		message, err := a.stream.Recv()
 		if err != nil {
 			return err
 		}
-		if !mayWait(question.GetCheck().GetConsistency()) {
-			if err := a.answer(question); err != nil {
-				return err
-			}
-			continue
+		if err := checkTogether(message); err != nil {
+			return err
 		}
-		a.places <- struct{}{}
-		a.waiting.Go(func() {
-			defer func() { <-a.places }()
-			a.note(a.answer(question))
-		})
+		if err := a.answerMessage(message); err != nil {
+			return err
+		}
 	}
 }
 
-func mayWait(c *consentv1.Consistency) bool { return c.GetAtLeast() != "" || c.GetFullyConsistent() }
+func checkTogether(message *consentv1.StreamCheckRequest) error {
+	if n := len(message.GetAlso()) + 1; n > maxTogether {
+		return invalid("also", "%d questions in a message: send at most %d", n, maxTogether)
+	}
+	for _, question := range message.GetAlso() {
+		if len(question.GetAlso()) > 0 {
+			return invalid("also.also", "questions below a question below a question: send them beside it")
+		}
+	}
+	return nil
+}
 
-// answer decides a question and sends the answer. It returns why that couldn't be sent.
-func (a *answering) answer(question *consentv1.StreamCheckRequest) error {
+// answerMessage sends one message with the answers to all questions that needn't wait, and only then starts on the others, whose place may be
+// long in coming.
+func (a *answering) answerMessage(message *consentv1.StreamCheckRequest) error {
+	var reply *consentv1.StreamCheckResponse
+	for question := range together(message) {
+		switch {
+		case mayWait(question):
+		case reply == nil:
+			reply = a.answer(question)
+		default:
+			reply.Also = append(reply.Also, a.answer(question))
+		}
+	}
+	if reply != nil {
+		if err := a.send(reply); err != nil {
+			return err
+		}
+	}
+	for question := range together(message) {
+		if mayWait(question) {
+			a.answerLater(question)
+		}
+	}
+	return nil
+}
+
+// together returns all questions of a message.
+func together(message *consentv1.StreamCheckRequest) iter.Seq[*consentv1.StreamCheckRequest] {
+	return func(yield func(*consentv1.StreamCheckRequest) bool) {
+		if !yield(message) {
+			return
+		}
+		for _, question := range message.GetAlso() {
+			if !yield(question) {
+				return
+			}
+		}
+	}
+}
+
+func (a *answering) answerLater(question *consentv1.StreamCheckRequest) {
+	a.places <- struct{}{}
+	a.waiting.Go(func() {
+		defer func() { <-a.places }()
+		a.note(a.send(a.answer(question)))
+	})
+}
+
+func mayWait(question *consentv1.StreamCheckRequest) bool {
+	c := question.GetCheck().GetConsistency()
+	return c.GetAtLeast() != "" || c.GetFullyConsistent()
+}
+
+// answer decides a question.
+func (a *answering) answer(question *consentv1.StreamCheckRequest) *consentv1.StreamCheckResponse {
 	reply := &consentv1.StreamCheckResponse{CorrelationId: question.GetCorrelationId()}
 	ctx := a.stream.Context()
 	err := a.service.contain(ctx, func() error {
@@ -70,6 +132,10 @@ func (a *answering) answer(question *consentv1.StreamCheckRequest) error {
 	if err != nil {
 		reply.Result = &consentv1.StreamCheckResponse_Status{Status: a.service.itemStatus(ctx, err)}
 	}
+	return reply
+}
+
+func (a *answering) send(reply *consentv1.StreamCheckResponse) error {
 	a.sending.Lock()
 	defer a.sending.Unlock()
 	return a.stream.Send(reply)
@@ -79,7 +145,7 @@ func (a *answering) check(ctx context.Context, question *consentv1.StreamCheckRe
 	if question.GetCheck() == nil {
 		return nil, invalid("check", "it is missing: give subject and permissions")
 	}
-	if err := checkTooLarge(proto.Size(question)); err != nil {
+	if err := checkTooLarge(proto.Size(question.GetCheck())); err != nil {
 		return nil, err
 	}
 	weight, err := a.service.gate.enter()

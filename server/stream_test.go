@@ -58,6 +58,62 @@ func TestStreamCheck(t *testing.T) {
 	wantStatus(t, status.FromProto(answers[5].GetStatus()), codes.NotFound, "UNKNOWN_TENANT")
 }
 
+// TestQuestionsTogether asks several questions in a message: answers come in one, save that of a question that may have to wait.
+func TestQuestionsTogether(t *testing.T) {
+	r := newRig(t)
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
+	full := &consentv1.CheckRequest{
+		Subject: anna, Permissions: []string{"crm_storage"},
+		Consistency: &consentv1.Consistency{Requirement: &consentv1.Consistency_FullyConsistent{FullyConsistent: true}},
+	}
+	message := ask(0, full)
+	message.Also = []*consentv1.StreamCheckRequest{ask(1, good), ask(2, &consentv1.CheckRequest{}), ask(3, good)}
+	if err := stream.Send(message); err != nil {
+		t.Fatal(err)
+	}
+	reply := must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+	if reply.GetCorrelationId() != 1 || len(reply.GetAlso()) != 2 || reply.GetAlso()[1].GetCorrelationId() != 3 {
+		t.Fatalf("answers %v, want 1, 2 and 3", reply)
+	}
+	for _, answer := range []*consentv1.StreamCheckResponse{reply, reply.GetAlso()[1]} {
+		if got := reasonOf(t, answer.GetCheck()); got != consentv1.Reason_REASON_NO_CONTRACT {
+			t.Errorf("answer %d: %v", answer.GetCorrelationId(), got)
+		}
+	}
+	wantStatus(t, status.FromProto(reply.GetAlso()[0].GetStatus()), codes.InvalidArgument, "INVALID_ARGUMENT")
+	if last := must[*consentv1.StreamCheckResponse](t)(stream.Recv()); last.GetCorrelationId() != 0 || last.GetCheck() == nil {
+		t.Errorf("answer %v, want that of question 0", last)
+	}
+}
+
+func TestTooManyQuestionsTogether(t *testing.T) {
+	r := newRig(t)
+	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
+	many, nested := ask(0, good), ask(0, good)
+	for id := range uint64(maxTogether) {
+		many.Also = append(many.Also, ask(id+1, good))
+	}
+	nested.Also = []*consentv1.StreamCheckRequest{{CorrelationId: 1, Check: good, Also: []*consentv1.StreamCheckRequest{ask(2, good)}}}
+	for name, message := range map[string]*consentv1.StreamCheckRequest{"too many": many, "nested": nested} {
+		stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+		if err := stream.Send(message); err != nil {
+			t.Fatal(err)
+		}
+		_, err := stream.Recv()
+		t.Log(name)
+		wantError(t, err, codes.InvalidArgument, "INVALID_ARGUMENT")
+	}
+	last := many.Also[:maxTogether-1]
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	if err := stream.Send(&consentv1.StreamCheckRequest{Check: good, Also: last}); err != nil {
+		t.Fatal(err)
+	}
+	if reply := must[*consentv1.StreamCheckResponse](t)(stream.Recv()); len(reply.GetAlso()) != len(last) {
+		t.Errorf("%d answers below the first, want %d", len(reply.GetAlso()), len(last))
+	}
+}
+
 // waitingState lets questions that ask for everything wait until it is released.
 type waitingState struct {
 	*memoryBackend

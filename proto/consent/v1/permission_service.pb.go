@@ -1115,6 +1115,8 @@ type StreamCheckRequest struct {
 	// Chosen by the caller, given back with the answer.
 	CorrelationId uint64        `protobuf:"varint,1,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
 	Check         *CheckRequest `protobuf:"bytes,2,opt,name=check,proto3" json:"check,omitempty"`
+	// Up to 63 more questions, with none below them.
+	Also          []*StreamCheckRequest `protobuf:"bytes,3,rep,name=also,proto3" json:"also,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1163,6 +1165,13 @@ func (x *StreamCheckRequest) GetCheck() *CheckRequest {
 	return nil
 }
 
+func (x *StreamCheckRequest) GetAlso() []*StreamCheckRequest {
+	if x != nil {
+		return x.Also
+	}
+	return nil
+}
+
 type StreamCheckResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	CorrelationId uint64                 `protobuf:"varint,1,opt,name=correlation_id,json=correlationId,proto3" json:"correlation_id,omitempty"`
@@ -1170,7 +1179,10 @@ type StreamCheckResponse struct {
 	//
 	//	*StreamCheckResponse_Check
 	//	*StreamCheckResponse_Status
-	Result        isStreamCheckResponse_Result `protobuf_oneof:"result"`
+	Result isStreamCheckResponse_Result `protobuf_oneof:"result"`
+	// More answers, where the message asked had more questions. Those that have to
+	// wait for newer state come in messages of their own.
+	Also          []*StreamCheckResponse `protobuf:"bytes,4,rep,name=also,proto3" json:"also,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1233,6 +1245,13 @@ func (x *StreamCheckResponse) GetStatus() *status.Status {
 		if x, ok := x.Result.(*StreamCheckResponse_Status); ok {
 			return x.Status
 		}
+	}
+	return nil
+}
+
+func (x *StreamCheckResponse) GetAlso() []*StreamCheckResponse {
+	if x != nil {
+		return x.Also
 	}
 	return nil
 }
@@ -1776,14 +1795,16 @@ const file_consent_v1_permission_service_proto_rawDesc = "" +
 	" \x03(\x0e2\x16.consent.v1.ObligationB\x03\xe0A\x03R\vobligations\"Y\n" +
 	"\vReasonCount\x12/\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x12.consent.v1.ReasonB\x03\xe0A\x03R\x06reason\x12\x19\n" +
-	"\x05count\x18\x02 \x01(\x03B\x03\xe0A\x03R\x05count\"u\n" +
+	"\x05count\x18\x02 \x01(\x03B\x03\xe0A\x03R\x05count\"\xae\x01\n" +
 	"\x12StreamCheckRequest\x12*\n" +
 	"\x0ecorrelation_id\x18\x01 \x01(\x04B\x03\xe0A\x02R\rcorrelationId\x123\n" +
-	"\x05check\x18\x02 \x01(\v2\x18.consent.v1.CheckRequestB\x03\xe0A\x02R\x05check\"\xb6\x01\n" +
+	"\x05check\x18\x02 \x01(\v2\x18.consent.v1.CheckRequestB\x03\xe0A\x02R\x05check\x127\n" +
+	"\x04also\x18\x03 \x03(\v2\x1e.consent.v1.StreamCheckRequestB\x03\xe0A\x01R\x04also\"\xf0\x01\n" +
 	"\x13StreamCheckResponse\x12*\n" +
 	"\x0ecorrelation_id\x18\x01 \x01(\x04B\x03\xe0A\x03R\rcorrelationId\x126\n" +
 	"\x05check\x18\x02 \x01(\v2\x19.consent.v1.CheckResponseB\x03\xe0A\x03H\x00R\x05check\x121\n" +
-	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusB\x03\xe0A\x03H\x00R\x06statusB\b\n" +
+	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusB\x03\xe0A\x03H\x00R\x06status\x128\n" +
+	"\x04also\x18\x04 \x03(\v2\x1f.consent.v1.StreamCheckResponseB\x03\xe0A\x03R\x04alsoB\b\n" +
 	"\x06result\"\xde\x02\n" +
 	"\x0eExplainRequest\x12\x1b\n" +
 	"\x06tenant\x18\x01 \x01(\tB\x03\xe0A\x01R\x06tenant\x12\x1d\n" +
@@ -1921,38 +1942,40 @@ var file_consent_v1_permission_service_proto_depIdxs = []int32{
 	27, // 23: consent.v1.CheckSegmentResponse.obligations:type_name -> consent.v1.Obligation
 	28, // 24: consent.v1.ReasonCount.reason:type_name -> consent.v1.Reason
 	2,  // 25: consent.v1.StreamCheckRequest.check:type_name -> consent.v1.CheckRequest
-	4,  // 26: consent.v1.StreamCheckResponse.check:type_name -> consent.v1.CheckResponse
-	24, // 27: consent.v1.StreamCheckResponse.status:type_name -> google.rpc.Status
-	21, // 28: consent.v1.ExplainRequest.subject_type:type_name -> consent.v1.SubjectType
-	22, // 29: consent.v1.ExplainRequest.consistency:type_name -> consent.v1.Consistency
-	29, // 30: consent.v1.ExplainRequest.suppose:type_name -> consent.v1.Event
-	18, // 31: consent.v1.ExplainResponse.explanations:type_name -> consent.v1.Explanation
-	25, // 32: consent.v1.ExplainResponse.age:type_name -> google.protobuf.Duration
-	23, // 33: consent.v1.Explanation.answer:type_name -> consent.v1.Answer
-	19, // 34: consent.v1.Explanation.steps:type_name -> consent.v1.Step
-	20, // 35: consent.v1.Explanation.failed:type_name -> consent.v1.FailedCondition
-	24, // 36: consent.v1.Explanation.status:type_name -> google.rpc.Status
-	30, // 37: consent.v1.Step.basis:type_name -> consent.v1.Basis
-	31, // 38: consent.v1.Step.decision:type_name -> consent.v1.Decision
-	28, // 39: consent.v1.Step.reason:type_name -> consent.v1.Reason
-	30, // 40: consent.v1.FailedCondition.basis:type_name -> consent.v1.Basis
-	28, // 41: consent.v1.FailedCondition.reason:type_name -> consent.v1.Reason
-	1,  // 42: consent.v1.FailedCondition.remedy:type_name -> consent.v1.Remedy
-	2,  // 43: consent.v1.PermissionService.Check:input_type -> consent.v1.CheckRequest
-	6,  // 44: consent.v1.PermissionService.BatchCheck:input_type -> consent.v1.BatchCheckRequest
-	11, // 45: consent.v1.PermissionService.CheckSegment:input_type -> consent.v1.CheckSegmentRequest
-	14, // 46: consent.v1.PermissionService.StreamCheck:input_type -> consent.v1.StreamCheckRequest
-	16, // 47: consent.v1.PermissionService.Explain:input_type -> consent.v1.ExplainRequest
-	4,  // 48: consent.v1.PermissionService.Check:output_type -> consent.v1.CheckResponse
-	8,  // 49: consent.v1.PermissionService.BatchCheck:output_type -> consent.v1.BatchCheckResponse
-	12, // 50: consent.v1.PermissionService.CheckSegment:output_type -> consent.v1.CheckSegmentResponse
-	15, // 51: consent.v1.PermissionService.StreamCheck:output_type -> consent.v1.StreamCheckResponse
-	17, // 52: consent.v1.PermissionService.Explain:output_type -> consent.v1.ExplainResponse
-	48, // [48:53] is the sub-list for method output_type
-	43, // [43:48] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	14, // 26: consent.v1.StreamCheckRequest.also:type_name -> consent.v1.StreamCheckRequest
+	4,  // 27: consent.v1.StreamCheckResponse.check:type_name -> consent.v1.CheckResponse
+	24, // 28: consent.v1.StreamCheckResponse.status:type_name -> google.rpc.Status
+	15, // 29: consent.v1.StreamCheckResponse.also:type_name -> consent.v1.StreamCheckResponse
+	21, // 30: consent.v1.ExplainRequest.subject_type:type_name -> consent.v1.SubjectType
+	22, // 31: consent.v1.ExplainRequest.consistency:type_name -> consent.v1.Consistency
+	29, // 32: consent.v1.ExplainRequest.suppose:type_name -> consent.v1.Event
+	18, // 33: consent.v1.ExplainResponse.explanations:type_name -> consent.v1.Explanation
+	25, // 34: consent.v1.ExplainResponse.age:type_name -> google.protobuf.Duration
+	23, // 35: consent.v1.Explanation.answer:type_name -> consent.v1.Answer
+	19, // 36: consent.v1.Explanation.steps:type_name -> consent.v1.Step
+	20, // 37: consent.v1.Explanation.failed:type_name -> consent.v1.FailedCondition
+	24, // 38: consent.v1.Explanation.status:type_name -> google.rpc.Status
+	30, // 39: consent.v1.Step.basis:type_name -> consent.v1.Basis
+	31, // 40: consent.v1.Step.decision:type_name -> consent.v1.Decision
+	28, // 41: consent.v1.Step.reason:type_name -> consent.v1.Reason
+	30, // 42: consent.v1.FailedCondition.basis:type_name -> consent.v1.Basis
+	28, // 43: consent.v1.FailedCondition.reason:type_name -> consent.v1.Reason
+	1,  // 44: consent.v1.FailedCondition.remedy:type_name -> consent.v1.Remedy
+	2,  // 45: consent.v1.PermissionService.Check:input_type -> consent.v1.CheckRequest
+	6,  // 46: consent.v1.PermissionService.BatchCheck:input_type -> consent.v1.BatchCheckRequest
+	11, // 47: consent.v1.PermissionService.CheckSegment:input_type -> consent.v1.CheckSegmentRequest
+	14, // 48: consent.v1.PermissionService.StreamCheck:input_type -> consent.v1.StreamCheckRequest
+	16, // 49: consent.v1.PermissionService.Explain:input_type -> consent.v1.ExplainRequest
+	4,  // 50: consent.v1.PermissionService.Check:output_type -> consent.v1.CheckResponse
+	8,  // 51: consent.v1.PermissionService.BatchCheck:output_type -> consent.v1.BatchCheckResponse
+	12, // 52: consent.v1.PermissionService.CheckSegment:output_type -> consent.v1.CheckSegmentResponse
+	15, // 53: consent.v1.PermissionService.StreamCheck:output_type -> consent.v1.StreamCheckResponse
+	17, // 54: consent.v1.PermissionService.Explain:output_type -> consent.v1.ExplainResponse
+	50, // [50:55] is the sub-list for method output_type
+	45, // [45:50] is the sub-list for method input_type
+	45, // [45:45] is the sub-list for extension type_name
+	45, // [45:45] is the sub-list for extension extendee
+	0,  // [0:45] is the sub-list for field type_name
 }
 
 func init() { file_consent_v1_permission_service_proto_init() }

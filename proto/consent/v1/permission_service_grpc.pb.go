@@ -50,7 +50,9 @@ type PermissionServiceClient interface {
 	// answered by one response, in order.
 	CheckSegment(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CheckSegmentRequest, CheckSegmentResponse], error)
 	// StreamCheck carries the checks of many callers over one stream. Answers
-	// carry the correlation id of their question, and may overtake each other.
+	// carry the correlation id of their question, and may overtake each other. A
+	// message costs more than a check, so questions that wait to be sent are best
+	// sent together.
 	StreamCheck(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamCheckRequest, StreamCheckResponse], error)
 	// Explain walks the decision table row by row, and says what would mend a
 	// denial. It may suppose events that aren't recorded.
@@ -143,7 +145,9 @@ type PermissionServiceServer interface {
 	// answered by one response, in order.
 	CheckSegment(grpc.BidiStreamingServer[CheckSegmentRequest, CheckSegmentResponse]) error
 	// StreamCheck carries the checks of many callers over one stream. Answers
-	// carry the correlation id of their question, and may overtake each other.
+	// carry the correlation id of their question, and may overtake each other. A
+	// message costs more than a check, so questions that wait to be sent are best
+	// sent together.
 	StreamCheck(grpc.BidiStreamingServer[StreamCheckRequest, StreamCheckResponse]) error
 	// Explain walks the decision table row by row, and says what would mend a
 	// denial. It may suppose events that aren't recorded.
