@@ -1,0 +1,69 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+)
+
+// A stream that broke is begun anew after a pause, which grows as long as streams prove nothing.
+const (
+	firstPause = 25 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// complainEvery is how often a log is told at most that streams break.
+const complainEvery = 10 * time.Second
+
+// watch keeps the cache true by one change stream after the other.
+type watch struct {
+	rpc     consentv1.WatchServiceClient
+	cache   publisher
+	tenants []string
+	bounds  bounds
+	rounds  *rounds
+	now     func() time.Time
+	log     *slog.Logger
+
+	streams, resets atomic.Uint64
+}
+
+// run holds change streams until the context ends.
+func (w *watch) run(ctx context.Context) {
+	defer w.rounds.end()
+	pause, complained := firstPause, time.Time{}
+	for {
+		proved, err := w.hold(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if proved {
+			pause = firstPause
+		}
+		if now := w.now(); complained.IsZero() || now.Sub(complained) >= complainEvery {
+			complained = now
+			w.log.Warn("the change stream has ended, and is begun anew: what is here grows old until then", "why", err)
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)): // not in step with other readers of a replica that went
+		case <-ctx.Done():
+			return
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// hold reads one change stream until it ends. It returns why, and whether the stream has proven anything.
+func (w *watch) hold(ctx context.Context) (proved bool, err error) {
+	w.streams.Add(1)
+	s := &stream{
+		reader: reader{cache: w.cache, wanted: w.tenants, bounds: &w.bounds, pings: newPings(), resets: &w.resets},
+		rounds: w.rounds, bounds: &w.bounds, now: w.now,
+	}
+	err = s.run(ctx, w.rpc)
+	return !s.reader.proven.IsZero(), err
+}

@@ -1,0 +1,76 @@
+package client
+
+import (
+	"sync"
+	"time"
+)
+
+// pings are those of one stream that no pong has answered. They end with it: a pong that comes by another stream, or comes twice, finds
+// none.
+type pings struct {
+	mu      sync.Mutex
+	last    uint64
+	waiting map[uint64]*ping
+}
+
+// ping is a question how fresh the replica is.
+type ping struct {
+	id      uint64
+	sentAt  time.Time   // or before: read before it went out
+	round   *round      // of those who wait for the pong; nil for an ordinary one
+	overdue *time.Timer // ends the stream
+}
+
+func newPings() *pings { return &pings{waiting: map[uint64]*ping{}} }
+
+// send notes a ping that goes out next, and what to do if no pong has come in time.
+func (p *pings) send(out *ping, patience time.Duration, overdue func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last++
+	out.id = p.last
+	out.overdue = time.AfterFunc(patience, overdue)
+	p.waiting[out.id] = out
+}
+
+// answer takes the ping that a pong is for, nil if there is none.
+func (p *pings) answer(id uint64) *ping {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := p.waiting[id]
+	if out != nil {
+		delete(p.waiting, id)
+		out.overdue.Stop()
+	}
+	return out
+}
+
+// ordinaryWaits reports whether an ordinary ping has no answer yet.
+func (p *pings) ordinaryWaits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, out := range p.waiting {
+		if out.round == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// end gives up all that wait.
+func (p *pings) end(why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, out := range p.waiting {
+		delete(p.waiting, id)
+		out.overdue.Stop()
+		out.ended(why)
+	}
+}
+
+// ended tells those who wait for the ping, if any do.
+func (p *ping) ended(err error) {
+	if p.round != nil {
+		p.round.end(err)
+	}
+}
