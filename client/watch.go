@@ -29,6 +29,8 @@ type watch struct {
 	now     func() time.Time
 	log     *slog.Logger
 
+	left            []uint64      // epochs
+	lastPing        atomic.Uint64 // id
 	streams, resets atomic.Uint64
 }
 
@@ -61,7 +63,9 @@ func (w *watch) run(ctx context.Context) {
 func (w *watch) hold(ctx context.Context) (proved bool, err error) {
 	w.streams.Add(1)
 	s := &stream{
-		reader: reader{cache: w.cache, wanted: w.tenants, bounds: &w.bounds, pings: newPings(), resets: &w.resets},
+		reader: reader{
+			cache: w.cache, wanted: w.tenants, bounds: &w.bounds, pings: newPings(&w.lastPing), left: &w.left, resets: &w.resets,
+		},
 		rounds: w.rounds, bounds: &w.bounds, now: w.now,
 	}
 	err = s.run(ctx, w.rpc)

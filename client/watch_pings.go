@@ -2,14 +2,16 @@ package client
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// pings are those of one stream that no pong has answered. They end with it: a pong that comes by another stream, or comes twice, finds
-// none.
+// pings are those of one stream that no pong has answered. They end with it, and their ids go on in the next one: a pong that comes twice,
+// or by another stream than its ping, finds none.
 type pings struct {
+	last *atomic.Uint64 // id of any stream
+
 	mu      sync.Mutex
-	last    uint64
 	waiting map[uint64]*ping
 }
 
@@ -21,14 +23,13 @@ type ping struct {
 	overdue *time.Timer // ends the stream
 }
 
-func newPings() *pings { return &pings{waiting: map[uint64]*ping{}} }
+func newPings(last *atomic.Uint64) *pings { return &pings{last: last, waiting: map[uint64]*ping{}} }
 
 // send notes a ping that goes out next, and what to do if no pong has come in time.
 func (p *pings) send(out *ping, patience time.Duration, overdue func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last++
-	out.id = p.last
+	out.id = p.last.Add(1)
 	out.overdue = time.AfterFunc(patience, overdue)
 	p.waiting[out.id] = out
 }

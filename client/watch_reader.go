@@ -27,7 +27,8 @@ type publisher interface {
 // way, what was published stays true, and they can do no more than keep it from being renewed.
 //
 // A pong proves what is published, because it comes behind all that changed until the proof, and is only taken for a ping of the same
-// stream. A replica may lag behind the one before it: what it proves of an earlier position holds for ours, which has all of that too.
+// stream. A replica may lag behind the one before it: what it proves of an earlier position holds for ours, which has all of that too. But
+// nothing here ever goes back: not to an earlier position, and not to an epoch that was left, as a replica that lags may still be in.
 //
 // A reader has no clock and no goroutine, and is used by one.
 type reader struct {
@@ -35,13 +36,14 @@ type reader struct {
 	wanted []string // tenants; none: all of them
 	bounds *bounds
 	pings  *pings
+	left   *[]uint64 // epochs that were followed by others
+	resets *atomic.Uint64
 
 	sequence uint64
 	parts    *parts   // of a reset that isn't whole
 	buckets  []uint32 // reused
 	caughtUp atomic.Bool
 	proven   time.Time // as of when the latest pong has proven what is here; zero before the first
-	resets   *atomic.Uint64
 }
 
 // parts are what has come of a reset.
@@ -89,8 +91,9 @@ func (r *reader) reset(m *consentv1.WatchReset) error {
 	if at.Epoch == 0 || at.Index == 0 || at != r.parts.at {
 		return fmt.Errorf("%w: a reset to %d of epoch %d is none, or of two minds", errTurn, at.Index, at.Epoch)
 	}
-	if was := r.cache.Reached(); was.Epoch == at.Epoch && was.Index > at.Index {
-		return fmt.Errorf("%w: it was reset to %d, back from %d", errTurn, at.Index, was.Index)
+	was := r.cache.Reached()
+	if was.Epoch == at.Epoch && was.Index > at.Index || slices.Contains(*r.left, at.Epoch) {
+		return fmt.Errorf("%w: it was reset to %d of epoch %d, and there was a later one", errTurn, at.Index, at.Epoch)
 	}
 	for _, t := range m.GetTenants() {
 		tenant, err := r.tenant(t, at.Epoch)
@@ -107,6 +110,9 @@ func (r *reader) reset(m *consentv1.WatchReset) error {
 	}
 	r.cache.Reset(at, r.parts.tenants)
 	r.parts = nil
+	if was.Epoch != at.Epoch {
+		*r.left = append(*r.left, was.Epoch)
+	}
 	r.resets.Add(1)
 	return nil
 }

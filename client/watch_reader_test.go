@@ -18,7 +18,10 @@ var sentAt = time.Now()
 // newReader returns a reader at the beginning of a stream, of which the pings 1 to 3 wait for their pongs.
 func newReader(t *testing.T, cache publisher, wanted ...string) *reader {
 	t.Helper()
-	r := &reader{cache: cache, wanted: wanted, bounds: &bounds{own: time.Second}, pings: newPings(), resets: new(atomic.Uint64)}
+	r := &reader{
+		cache: cache, wanted: wanted, bounds: &bounds{own: time.Second}, pings: newPings(new(atomic.Uint64)),
+		left: new([]uint64), resets: new(atomic.Uint64),
+	}
 	for range 3 {
 		r.pings.send(&ping{sentAt: sentAt}, time.Hour, func() {})
 	}
@@ -158,6 +161,7 @@ func TestReaderEndsTheStream(t *testing.T) {
 		},
 
 		{name: "reset back", at: consent.Revision{Epoch: 7, Index: 10}, bad: resetMessage(7, 9), want: errTurn},
+		{name: "reset to an epoch that was left", good: many(resetMessage(7, 10), resetMessage(8, 12)), bad: resetMessage(7, 20), want: errTurn},
 		{name: "reset to no epoch", bad: resetMessage(0, 9), want: errTurn},
 		{name: "reset to nowhere", bad: resetMessage(7, 0), want: errTurn},
 		{name: "parts of two epochs", good: many(more(resetMessage(7, 10))), bad: resetMessage(8, 10), want: errTurn},

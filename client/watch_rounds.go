@@ -1,10 +1,7 @@
 package client
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/consentd/consentd/consent"
@@ -58,15 +55,14 @@ func (r *rounds) end() {
 }
 
 // prove returns nil once a round that began after the call has proven what is here to be the newest. One that fails, as in an election or
-// when its stream is cut, is followed by others until the context ends.
-func (r *rounds) prove(ctx context.Context) error {
-	var failed error
+// when its stream is cut, is followed by others until the context ends; then it returns the context's error, and why the last has failed.
+func (r *rounds) prove(ctx context.Context) (failed, err error) {
 	for {
 		r.mu.Lock()
 		next, ended := r.next, r.ended
 		r.mu.Unlock()
 		if ended {
-			return consent.ErrNotReady
+			return nil, consent.ErrNotReady
 		}
 		select {
 		case r.kick <- struct{}{}:
@@ -75,18 +71,10 @@ func (r *rounds) prove(ctx context.Context) error {
 		select {
 		case <-next.done:
 			if failed = next.err; failed == nil {
-				return nil
+				return nil, nil
 			}
 		case <-ctx.Done():
-			return unproven(ctx, failed)
+			return failed, ctx.Err()
 		}
 	}
-}
-
-// unproven returns what it means that a context ended before a proof: staleness, and the context's own error when the caller went away.
-func unproven(ctx context.Context, failed error) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return ctx.Err()
-	}
-	return fmt.Errorf("%w (%w)", consent.ErrStale, cmp.Or(failed, ctx.Err()))
 }

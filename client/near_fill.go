@@ -1,0 +1,100 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/consentd/consentd/cache"
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+)
+
+// fillPart is the part of the bound within which a replica has to answer. Then another is asked.
+const fillPart = 2
+
+// errRecord is returned for a record that can't be used.
+var errRecord = errors.New("the record that a replica gave can't be used")
+
+// filler asks replicas for records.
+type filler struct {
+	rpc    consentv1.WatchServiceClient
+	bounds *bounds
+}
+
+// fill returns a subject's record as a replica has it. Asking changes nothing, so where a replica goes, lags or doesn't answer, another is
+// asked, until the bound has passed or the context ends.
+func (f *filler) fill(ctx context.Context, w cache.Want) (cache.Filled, error) {
+	limit := f.bounds.here()
+	within, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		reply, err := f.ask(within, w, limit/fillPart)
+		if err == nil {
+			return filledBy(reply, w)
+		}
+		if !elsewhere(err) || within.Err() != nil {
+			return cache.Filled{}, unfilled(ctx, err)
+		}
+		select {
+		case <-time.After(breather):
+		case <-within.Done():
+			return cache.Filled{}, unfilled(ctx, err)
+		}
+	}
+}
+
+func (f *filler) ask(ctx context.Context, w cache.Want, limit time.Duration) (*consentv1.FillResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	reply, err := f.rpc.Fill(ctx, &consentv1.FillRequest{
+		Tenant: w.Tenant, Subject: w.Subject, Epoch: w.AtLeast.Epoch, Position: w.AtLeast.Index,
+	})
+	return reply, errorOf(err)
+}
+
+// elsewhere reports whether another replica may do better.
+func elsewhere(err error) bool {
+	return errors.Is(err, consent.ErrNotReady) || errors.Is(err, consent.ErrStale) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// unfilled returns the error of those who wait for a record: their own context's if it has ended; consent.ErrNotReady if no replica gave it,
+// or those that were asked are in another epoch.
+func unfilled(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, consent.ErrEpoch), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w (%w)", consent.ErrNotReady, err)
+	default:
+		return err
+	}
+}
+
+// filledBy returns what a reply says, or errRecord. Nothing is decided by words that aren't a record.
+func filledBy(reply *consentv1.FillResponse, w cache.Want) (cache.Filled, error) {
+	f := cache.Filled{
+		Revision: consent.Revision{Epoch: reply.GetEpoch(), Index: reply.GetPosition()}, Bucket: reply.GetBucket(),
+		Record: consent.Record(reply.GetRecord()),
+	}
+	switch {
+	case reply.GetFormat() != consent.RecordFormat:
+		return cache.Filled{}, fmt.Errorf("%w: it is of format %d, and this version reads %d: run the same version as the replicas", errRecord,
+			reply.GetFormat(), consent.RecordFormat)
+	case f.Revision.Epoch == w.AtLeast.Epoch && f.Revision.Index < w.AtLeast.Index:
+		return cache.Filled{}, fmt.Errorf("%w: it is of position %d, before %d, which was asked for", errRecord, f.Revision.Index, w.AtLeast.Index)
+	case f.Bucket >= consent.Buckets:
+		return cache.Filled{}, fmt.Errorf("%w: it is in bucket %d, which doesn't exist", errRecord, f.Bucket)
+	case len(f.Record) == 0:
+		f.Record = nil
+		return f, nil
+	}
+	if err := f.Record.Validate(); err != nil {
+		return cache.Filled{}, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	if f.Record.Index() > f.Revision.Index {
+		return cache.Filled{}, fmt.Errorf("%w: it changed at %d, after %d, which it is to be of", errRecord, f.Record.Index(), f.Revision.Index)
+	}
+	return f, nil
+}
