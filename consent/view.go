@@ -40,7 +40,7 @@ type View struct {
 // the bound has passed on the monotonic clock or on the wall clock, which move apart while a machine is suspended.
 func (v View) Age(now time.Time) (age time.Duration, fresh bool) {
 	age = now.Sub(v.FreshAsOf)
-	wall := now.Round(0).Sub(v.FreshAsOf.Round(0))
+	wall := time.Duration(now.UnixNano() - v.FreshAsOf.UnixNano())
 	return age, v.Head != nil && holds(age, wall, v.Bound)
 }
 
