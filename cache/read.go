@@ -37,56 +37,67 @@ func (c *Cache) Wait(ctx context.Context, r consent.Revision) error {
 	}
 }
 
-// Held returns a subject's record if it is here, without asking for it: exactly as of a position at least as new as any View loaded
-// before. Its words must not be written to.
+// Look returns a subject's record, nil if nothing is known of the subject, and the View that it is exactly of, which is at least as new as any
+// loaded before. If the View's tenant isn't t any more, its policy is another. The record's words must not be written to.
+//
+// What isn't here is asked for, within the staleness bound. Then Look may also return consent.ErrStale, if the bound has passed since the
+// last proof, or passes while it waits; consent.ErrNotReady if the tenant is of another epoch than what the publisher has come to, or the
+// cache is closed; the context's error, or that of Options.Fill.
+func (c *Cache) Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error) {
+	k := c.keys.of(t.Number, subject)
+	m, e := c.held(t, k)
+	if e == nil {
+		var err error
+		if m, e, err = c.fetch(ctx, t, subject, k); err != nil {
+			return consent.View{}, nil, err
+		}
+	}
+	return m.view, e.record(), nil
+}
+
+// Record is Look for those who want the record alone.
+func (c *Cache) Record(ctx context.Context, t *consent.Tenant, subject string) (consent.Record, error) {
+	_, r, err := c.Look(ctx, t, subject)
+	return r, err
+}
+
+// Held returns a subject's record as Look does, if it is here; it never asks for it.
 func (c *Cache) Held(t *consent.Tenant, subject string) (r consent.Record, here bool) {
-	e := c.held(t, c.keys.of(t.Number, subject))
+	_, e := c.held(t, c.keys.of(t.Number, subject))
 	if e == nil {
 		return nil, false
 	}
 	return e.record(), true
 }
 
-// Record returns a subject's record, nil if nothing is known of the subject: exactly as of a position at least as new as any View loaded
-// before. Its words must not be written to. What isn't here is asked for, within the staleness bound. Then it may also return
-// consent.ErrStale, if the bound has passed since the last proof, or passes while it waits; consent.ErrNotReady if the tenant is of another
-// epoch than what the publisher has come to, or the cache is closed; the context's error, or that of Options.Fill.
-func (c *Cache) Record(ctx context.Context, t *consent.Tenant, subject string) (consent.Record, error) {
-	k := c.keys.of(t.Number, subject)
-	if e := c.held(t, k); e != nil {
-		return e.record(), nil
-	}
-	return c.fetch(ctx, t, subject, k)
-}
-
-// held returns a subject's entry if it counts, or nil.
-func (c *Cache) held(t *consent.Tenant, k key) entry {
+// held returns a subject's entry and the moment that it counts for, or nil.
+func (c *Cache) held(t *consent.Tenant, k key) (*moment, entry) {
 	lane := c.gate.enter()
 	if lane == nil {
-		return nil
+		return nil, nil
 	}
 	m := c.moment.Load()
 	e, _ := c.shelf.Get(k.first)
 	lane.left.Add(1)
 	if m.at().Epoch == t.Epoch && m.counts(e, k) {
-		return e
+		return m, e
 	}
 	lane.missed.Add(1)
-	return nil
+	return nil, nil
 }
 
 // fetch asks for a record until it has one that counts.
-func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k key) (consent.Record, error) {
+func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k key) (*moment, entry, error) {
 	ctx, cancel := c.within(ctx, c.moment.Load().view.Bound)
 	defer cancel()
 	var e entry
 	for {
 		m := c.moment.Load()
 		if err := c.mayAsk(m, t); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if m.counts(e, k) {
-			return e.record(), nil
+			return m, e, nil
 		}
 		var err error
 		if m.precedes(e, k) {
@@ -97,9 +108,9 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		case err != nil:
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }
