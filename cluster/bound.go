@@ -22,8 +22,8 @@ func (n *Node) bound() time.Duration {
 	}
 }
 
-// StalenessBound returns the staleness bound of the whole cluster, which no process exceeds, or 0 before it is known here.
-func (n *Node) StalenessBound() time.Duration { return n.store.Bound() }
+// ClusterBound returns the staleness bound of the whole cluster, which no process exceeds, or 0 before it is known here.
+func (n *Node) ClusterBound() time.Duration { return n.store.Bound() }
 
 // compareBounds tells who set a bound for this process that doesn't count.
 func (n *Node) compareBounds() {

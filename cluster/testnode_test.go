@@ -28,7 +28,7 @@ type backend interface {
 	Preview(ctx context.Context, w consent.Write) (consent.WriteResult, error)
 	History(ctx context.Context, t *consent.Tenant, subject string, page consent.HistoryPage) ([]consent.RecordedEvent, bool, error)
 	EachRecord(ctx context.Context, t *consent.Tenant, f func(consent.Record) error) error
-	StalenessBound() time.Duration
+	ClusterBound() time.Duration
 	PutPolicy(ctx context.Context, p consent.PolicyPut) (consent.PolicyVersion, bool, error)
 	Policy(ctx context.Context, tenant string, version int64) (consent.PolicyVersion, error)
 	PolicyVersions(ctx context.Context, tenant string, before int64, limit int) ([]consent.PolicyVersion, error)

@@ -29,8 +29,8 @@ type Records interface {
 	History(ctx context.Context, t *consent.Tenant, subject string, page consent.HistoryPage) (events []consent.RecordedEvent, more bool, err error)
 	// EachRecord calls f for every record of a tenant, until f returns an error, which it returns.
 	EachRecord(ctx context.Context, t *consent.Tenant, f func(consent.Record) error) error
-	// StalenessBound returns the cluster's staleness bound, which may be higher than the one of Views, or 0 while it isn't known.
-	StalenessBound() time.Duration
+	// ClusterBound returns the cluster's staleness bound, which may be higher than the one of Views, or 0 while it isn't known.
+	ClusterBound() time.Duration
 }
 
 // Policies is what putting and reading policies needs.

@@ -222,7 +222,7 @@ func (m *memoryBackend) EachRecord(ctx context.Context, t *consent.Tenant, f fun
 	return ctx.Err()
 }
 
-func (m *memoryBackend) StalenessBound() time.Duration { return m.bound }
+func (m *memoryBackend) ClusterBound() time.Duration { return m.bound }
 
 func (m *memoryBackend) PutPolicy(_ context.Context, p consent.PolicyPut) (consent.PolicyVersion, bool, error) {
 	if err := m.failing("PutPolicy"); err != nil {

@@ -57,7 +57,7 @@ func (c *core) checkWaitFor(ctx context.Context, r *consentv1.WriteEventsRequest
 // every proof begun after the commit covers it. So nobody has to know who is out there. It takes the cluster's bound: this process's own
 // may be lower than another's.
 func (c *core) untilEverywhere() (time.Duration, error) {
-	bound := c.records.StalenessBound()
+	bound := c.records.ClusterBound()
 	if bound <= 0 {
 		return 0, consent.ErrNotReady
 	}

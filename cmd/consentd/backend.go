@@ -70,12 +70,12 @@ func (b *backend) EachRecord(ctx context.Context, t *consent.Tenant, f func(cons
 	return node.EachRecord(ctx, t, f)
 }
 
-func (b *backend) StalenessBound() time.Duration {
+func (b *backend) ClusterBound() time.Duration {
 	node, err := b.open()
 	if err != nil {
 		return 0
 	}
-	return node.StalenessBound()
+	return node.ClusterBound()
 }
 
 func (b *backend) PutPolicy(ctx context.Context, p consent.PolicyPut) (v consent.PolicyVersion, changed bool, err error) {
