@@ -47,7 +47,7 @@ const (
 // Op is a call and what came of it. A write that was repeated with its request id is one call.
 type Op struct {
 	Kind    Kind
-	Replica string // that answered
+	Replica string // that answered, or near cache
 	Subject string
 	// When the call began and ended, since the history began. The end means nothing of a write whose outcome is unknown.
 	Call, Return time.Duration
@@ -62,6 +62,7 @@ type Op struct {
 	Asked   consent.Revision // with AtLeast
 	Allowed bool
 	Age     time.Duration // of the data, as the reply has it
+	Upto    uint64        // the highest index that the answer can be of, if that is known: as the one who answered said, after it had
 
 	Revision consent.Revision // of the reply
 }

@@ -10,7 +10,7 @@ const maxFaults = 10
 
 // Judge returns what a history shows that a cluster must never do, and nil if there is nothing.
 func Judge(h *History) error {
-	err := errors.Join(JudgeWrites(h), JudgeRevisions(h), JudgeRestore(h))
+	err := errors.Join(JudgeWrites(h), JudgeRevisions(h), JudgeRestore(h), JudgeExact(h))
 	for _, era := range h.eras() {
 		err = errors.Join(err, JudgeStale(era), JudgeLinear(era))
 	}

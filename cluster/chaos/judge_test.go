@@ -46,7 +46,7 @@ func historyOf(ops ...Op) *History {
 func lawful() *History {
 	unknown := with(write(Grant, 50, 60, 0), func(o *Op) { o.Outcome, o.Reference = Unknown, "lost" })
 	refused := with(write(Grant, 50, 60, 0), func(o *Op) { o.Outcome, o.Reference = NotDone, "refused" })
-	return historyOf(
+	h := historyOf(
 		write(Grant, 0, 10, 5),
 		check(Full, 11, 12, 5, true),
 		write(Withdraw, 13, 30, 7),
@@ -55,7 +55,13 @@ func lawful() *History {
 		check(Full, 100, 101, 8, true), // the grant of unknown outcome has happened
 		unknown, refused,
 		with(check(Fast, 32, 33, 5, true), func(o *Op) { o.Replica, o.Age = "b", ms(10) }), // not proven newer than the withdrawal
+		with(check(Fast, 16, 17, 5, false), func(o *Op) { o.Replica = "b" }),               // the withdrawal came between revision and record
+		with(check(Fast, 18, 19, 6, true), func(o *Op) { o.Replica, o.Upto = "c", 6 }),     // as a near cache that stands before it says
 	)
+	for _, recorded := range h.Recorded {
+		recorded["anna"] = append(recorded["anna"], Event{unknown.Reference, at(8), 8})
+	}
+	return h
 }
 
 func TestJudgesFindNoFaultWhereThereIsNone(t *testing.T) {
@@ -106,6 +112,13 @@ func TestJudgesFindFaults(t *testing.T) {
 		{"older than it says", historyOf(granted, withdrawn, with(check(Fast, 50, 51, 5, true), func(o *Op) { o.Age = ms(10) })),
 			"lacks a write acknowledged"},
 		{"backward on a replica", historyOf(granted, check(Fast, 11, 12, 6, true), check(Fast, 13, 14, 5, true)), "goes backward"},
+
+		{"allowed before it was", historyOf(granted, check(Fast, 11, 12, 4, true), withdrawn, with(check(Fast, 13, 14, 4, true),
+			func(o *Op) { o.Upto = 4 })), "exactness: "},
+		{"denied at a grant", historyOf(granted, check(Fast, 11, 12, 5, false)), "exactness: "},
+		{"denied by what came later", historyOf(granted, withdrawn, with(check(Fast, 31, 32, 5, false), func(o *Op) { o.Upto = 6 })),
+			"exactness: "},
+		{"denied by what had not begun", historyOf(granted, withdrawn, check(Fast, 11, 12, 5, false)), "exactness: "},
 
 		{"allowed after a withdrawal", historyOf(granted, withdrawn, check(Full, 31, 32, 9, true)), "no legal order"},
 		{"denied after a grant", historyOf(granted, check(Full, 11, 12, 9, false)), "no legal order"},
