@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -37,6 +38,18 @@ type service struct {
 
 // subjectID returns the id of the n-th subject. The even ones are allowed, the odd ones denied.
 func subjectID(n int) string { return fmt.Sprintf("subject%d@example.com", n) }
+
+// subjectIDs returns the ids of all subjects, in an order that is no order in memory.
+func subjectIDs() []string {
+	ids := make([]string, subjects)
+	for i, n := range shuffled(subjects) {
+		ids[i] = subjectID(n)
+	}
+	return ids
+}
+
+// shuffled returns the numbers from 0 on in an order that is the same each time.
+func shuffled(size int) []int { return rand.New(rand.NewPCG(1, 2)).Perm(size) }
 
 // startReplica runs a replica with the example shop's policy and half of the subjects confirmed, behind the default interceptors.
 func startReplica(tb testing.TB, transport string) service {
@@ -163,12 +176,7 @@ func listen(tb testing.TB, transport string) (net.Listener, dialer) {
 		l := bufconn.Listen(1 << 20)
 		return l, func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }
 	}
-	dir, err := os.MkdirTemp("", "bench") // the path of a socket is limited to a hundred bytes or so
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path := filepath.Join(dir, "s")
+	path := filepath.Join(shortDir(tb), "s")
 	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "unix", path)
 	if err != nil {
 		tb.Fatal(err)
@@ -186,9 +194,16 @@ func connect(tb testing.TB, dial dialer) service {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
-	s := service{client: consentv1.NewPermissionServiceClient(conn)}
-	for n := range subjects {
-		s.ids = append(s.ids, subjectID(n))
+	return service{client: consentv1.NewPermissionServiceClient(conn), ids: subjectIDs()}
+}
+
+// shortDir returns a temporary folder for sockets, whose paths are limited to a hundred bytes or so.
+func shortDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return s
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
