@@ -28,6 +28,10 @@ func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCh
 	}
 	defer s.gate.leave(weight)
 	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
+	if s.isElsewhere(err) || err == nil && !s.holdsBatch(tenant, r) {
+		reply := new(consentv1.BatchCheckResponse)
+		return reply, s.passAt(ctx, view, consentv1.PermissionService_BatchCheck_FullMethodName, r, reply)
+	}
 	if err != nil {
 		return nil, err
 	}

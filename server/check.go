@@ -29,6 +29,10 @@ func (s *permissionService) Check(ctx context.Context, r *consentv1.CheckRequest
 		return nil, err
 	}
 	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
+	if s.isElsewhere(err) {
+		reply := new(consentv1.CheckResponse)
+		return reply, s.passAt(ctx, view, consentv1.PermissionService_Check_FullMethodName, r, reply)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func checkPermissions(permissions []string) error {
 	return nil
 }
 
-// look returns the state that a question is answered from, and its tenant.
+// look returns the state that a question is answered from, and its tenant. With consent.ErrUnknownTenant, it returns the state that lacks it.
 func (c *core) look(ctx context.Context, name string, demand *consentv1.Consistency) (consent.View, *consent.Tenant, error) {
 	view, err := c.view(ctx, demand)
 	if err != nil {
@@ -74,7 +78,7 @@ func (c *core) look(ctx context.Context, name string, demand *consentv1.Consiste
 		if _, fresh := view.Age(c.now()); !fresh { // it may have been put meanwhile
 			return consent.View{}, nil, consent.ErrStale
 		}
-		return consent.View{}, nil, consent.ErrUnknownTenant
+		return view, nil, consent.ErrUnknownTenant
 	}
 	return view, tenant, nil
 }

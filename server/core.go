@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/consent"
+	"google.golang.org/grpc"
 )
 
 // core is what the services share.
@@ -18,6 +19,8 @@ type core struct {
 	records  Records
 	policies Policies
 	cluster  Cluster
+	near     Near                     // the state of a sidecar; nil on a replica
+	upstream grpc.ClientConnInterface // of a sidecar
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -32,11 +35,17 @@ type core struct {
 }
 
 func newCore(o Options) *core {
+	var near Near
+	if o.Upstream != nil {
+		near = o.State.(Near) //nolint:errcheck // validated
+	}
 	return &core{
 		state:    o.State,
 		records:  o.Records,
 		policies: o.Policies,
 		cluster:  o.Cluster,
+		near:     near,
+		upstream: o.Upstream,
 		now:      o.Now,
 		log:      o.Logger,
 		gate:     gate{most: o.MaxInFlight},

@@ -14,6 +14,10 @@ const maxSupposed = 100 // events of one question
 
 // Explain walks the decision table row by row.
 func (s *permissionService) Explain(ctx context.Context, r *consentv1.ExplainRequest) (*consentv1.ExplainResponse, error) {
+	if s.near != nil { // what is held is cut to what decides
+		reply := new(consentv1.ExplainResponse)
+		return reply, s.passQuestion(ctx, consentv1.PermissionService_Explain_FullMethodName, r, reply)
+	}
 	question, err := questionOf(r.GetSubjectType(), r.GetSimilarGoods())
 	if err != nil {
 		return nil, err

@@ -99,10 +99,11 @@ func (c *core) told(ctx context.Context, method string, err error) error {
 	return s.Err()
 }
 
-// isLibrarys reports whether an error is what the library says of a caller's messages, as of one that isn't the method's.
+// isLibrarys reports whether an error is what the library says of a caller's messages, as of one that isn't the method's. What a replica said
+// has a reason.
 func isLibrarys(err error) bool {
 	var given interface{ GRPCStatus() *status.Status }
-	return errors.As(err, &given)
+	return errors.As(err, &given) && reasonIn(err) == ""
 }
 
 // itemStatus is the same for one item of many.

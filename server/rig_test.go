@@ -52,6 +52,7 @@ type rig struct {
 	replica     *memoryCluster
 	server      *Server
 	conn        *grpc.ClientConn
+	replicaConn *grpc.ClientConn // the same, unless the server is a sidecar
 	permissions consentv1.PermissionServiceClient
 	records     consentv1.RecordServiceClient
 	policies    consentv1.PolicyServiceClient
@@ -93,36 +94,47 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	for _, f := range change {
 		f(&o)
 	}
-	var err error
-	if r.server, err = New(o); err != nil {
-		t.Fatal(err)
+	if behindASidecar(t) {
+		replica := o
+		replica.Registerer, replica.MaxInFlight, replica.Ready = nil, 0, nil
+		_, r.replicaConn = serve(t, replica)
+		o.Upstream = r.replicaConn
+		o.State, o.Records, o.Policies, o.Cluster, o.Discovery = &nearMemory{State: o.State}, nil, nil, nil, nil
 	}
+	r.server, r.conn = serve(t, o)
+	if r.replicaConn == nil {
+		r.replicaConn = r.conn
+	}
+	r.permissions = consentv1.NewPermissionServiceClient(r.conn)
+	r.records = consentv1.NewRecordServiceClient(r.conn)
+	r.policies = consentv1.NewPolicyServiceClient(r.conn)
+	r.cluster = consentv1.NewClusterServiceClient(r.conn)
+	r.discovery = peerv1.NewDiscoveryServiceClient(r.replicaConn) // which a sidecar doesn't have
+	return r
+}
+
+// serve runs a server until the test ends, and returns a connection to it.
+func serve(t *testing.T, o Options) (*Server, *grpc.ClientConn) {
+	t.Helper()
+	server := must[*Server](t)(New(o))
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan error, 1)
-	go func() { served <- r.server.Serve(listener) }()
-	r.conn, err = grpc.NewClient("passthrough:///rig", grpc.WithTransportCredentials(insecure.NewCredentials()),
+	go func() { served <- server.Serve(listener) }()
+	conn := must[*grpc.ClientConn](t)(grpc.NewClient("passthrough:///rig", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-	if err != nil {
-		t.Fatal(err)
-	}
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20))))
 	t.Cleanup(func() {
-		r.conn.Close()
+		conn.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := r.server.Drain(ctx); err != nil {
+		if err := server.Drain(ctx); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	r.permissions = consentv1.NewPermissionServiceClient(r.conn)
-	r.records = consentv1.NewRecordServiceClient(r.conn)
-	r.policies = consentv1.NewPolicyServiceClient(r.conn)
-	r.cluster = consentv1.NewClusterServiceClient(r.conn)
-	r.discovery = peerv1.NewDiscoveryServiceClient(r.conn)
-	return r
+	return server, conn
 }
 
 func background(t *testing.T) context.Context {

@@ -78,6 +78,9 @@ func (s *segment) decide(ctx context.Context, message *consentv1.CheckSegmentReq
 	}
 	defer s.gate.leave(weight)
 	view, tenant, err := s.look(ctx, s.asked.GetTenant(), s.asked.GetConsistency())
+	if s.isElsewhere(err) || err == nil && !s.holdsChunk(tenant, ids) {
+		return s.passChunk(ctx, view, message)
+	}
 	if err != nil {
 		return nil, err
 	}

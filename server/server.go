@@ -29,12 +29,31 @@ type Options struct {
 	Cluster   Cluster
 	Discovery Discovery
 
+	// Upstream makes a sidecar of the server: connections to replicas, which answer what State can't. State has to be a Near then, and
+	// Records, Policies and Cluster are the replicas'.
+	Upstream grpc.ClientConnInterface
+
 	Ready       func() error          // nil while calls can be answered; health follows it. None: always ready
 	Logger      *slog.Logger          // none: nothing is logged
 	Registerer  prometheus.Registerer // where metrics are registered. None: nowhere
 	Now         func() time.Time      // with a monotonic reading. None: time.Now
 	MaxInFlight int64                 // calls that run at once before more are shed; large ones get half. 0: 8192
 	Workers     uint32                // goroutines kept for calls, as in grpc.NumStreamWorkers. 0: one is started for each call
+}
+
+func (o *Options) validate() error {
+	_, near := o.State.(Near)
+	switch {
+	case o.State == nil:
+		return errors.New("server: Options.State is missing: give what checks are answered from")
+	case o.Upstream == nil:
+		return nil
+	case !near:
+		return errors.New("server: Options.State isn't a Near, which Options.Upstream needs: give the state of a sidecar")
+	case o.Records != nil || o.Policies != nil || o.Cluster != nil:
+		return errors.New("server: Options.Upstream takes the place of Records, Policies and Cluster: leave them out")
+	}
+	return nil
 }
 
 func (o *Options) setDefaults() {
@@ -66,10 +85,10 @@ type Server struct {
 	following sync.Mutex
 }
 
-// New returns a server that doesn't listen yet. It returns an error if State is missing, or metrics can't be registered.
+// New returns a server that doesn't listen yet. It returns an error if the options can't be, or metrics can't be registered.
 func New(o Options) (*Server, error) {
-	if o.State == nil {
-		return nil, errors.New("server: Options.State is missing: give what checks are answered from")
+	if err := o.validate(); err != nil {
+		return nil, err
 	}
 	o.setDefaults()
 	c := newCore(o)
@@ -84,7 +103,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		core: c, grpc: grpc.NewServer(options...), health: health.NewServer(), metrics: metrics, ready: o.Ready, stop: make(chan struct{}),
 	}
-	s.registerServices(o)
+	if err := s.registerServices(o); err != nil {
+		return nil, err
+	}
 	metrics.resolve(s.grpc.GetServiceInfo())
 	if o.Registerer != nil {
 		for _, collector := range append(metrics.collectors(), &c.decisions) {
@@ -96,7 +117,7 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) registerServices(o Options) {
+func (s *Server) registerServices(o Options) error {
 	consentv1.RegisterPermissionServiceServer(s.grpc, &permissionService{core: s.core})
 	if o.Records != nil {
 		consentv1.RegisterRecordServiceServer(s.grpc, &recordService{core: s.core})
@@ -107,12 +128,18 @@ func (s *Server) registerServices(o Options) {
 	if o.Cluster != nil {
 		consentv1.RegisterClusterServiceServer(s.grpc, &clusterService{core: s.core})
 	}
+	if o.Upstream != nil {
+		if err := s.core.registerPassed(s.grpc); err != nil {
+			return err
+		}
+	}
 	if o.Discovery != nil {
 		peerv1.RegisterDiscoveryServiceServer(s.grpc, &discoveryService{discovery: o.Discovery})
 	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.followReady()
+	return nil
 }
 
 // Serve answers calls on all the listeners until Drain, and then returns nil; or until one of them fails, and returns its error after

@@ -19,7 +19,7 @@ const maxTogether = 64
 
 type checkStream = grpc.BidiStreamingServer[consentv1.StreamCheckRequest, consentv1.StreamCheckResponse]
 
-// StreamCheck carries the checks of many callers. A question that asks for no newer state than is here is answered where it was read: it
+// StreamCheck carries the checks of many callers. A question that can be answered from what is here is answered where it was read: it
 // takes about a microsecond, less than handing it to another goroutine. One that may have to wait is answered beside, so that those
 // after it overtake it. A message takes several times as long as a check, so questions that come together are answered together.
 func (s *permissionService) StreamCheck(stream checkStream) error {
@@ -71,9 +71,11 @@ func checkTogether(message *consentv1.StreamCheckRequest) error {
 // long in coming.
 func (a *answering) answerMessage(message *consentv1.StreamCheckRequest) error {
 	var reply *consentv1.StreamCheckResponse
+	var later []*consentv1.StreamCheckRequest
 	for question := range together(message) {
 		switch {
-		case mayWait(question):
+		case a.service.mayWait(a.stream.Context(), question.GetCheck()):
+			later = append(later, question)
 		case reply == nil:
 			reply = a.answer(question)
 		default:
@@ -85,10 +87,8 @@ func (a *answering) answerMessage(message *consentv1.StreamCheckRequest) error {
 			return err
 		}
 	}
-	for question := range together(message) {
-		if mayWait(question) {
-			a.answerLater(question)
-		}
+	for _, question := range later {
+		a.answerLater(question)
 	}
 	return nil
 }
@@ -113,11 +113,6 @@ func (a *answering) answerLater(question *consentv1.StreamCheckRequest) {
 		defer func() { <-a.places }()
 		a.note(a.send(a.answer(question)))
 	})
-}
-
-func mayWait(question *consentv1.StreamCheckRequest) bool {
-	c := question.GetCheck().GetConsistency()
-	return c.GetAtLeast() != "" || c.GetFullyConsistent()
 }
 
 // answer decides a question.
