@@ -58,12 +58,11 @@ func NewNearCache(o NearOptions) (*NearCache, error) {
 		o.Now = time.Now
 	}
 	n := &NearCache{ended: make(chan struct{})}
-	f := &filler{rpc: consentv1.NewWatchServiceClient(o.Conn), bounds: &n.watch.bounds}
 	var err error
-	if n.cache, err = cache.New(cache.Options{MaxBytes: o.MaxBytes, Fill: f.fill, Now: o.Now}); err != nil {
+	if n.cache, err = cache.New(cache.Options{MaxBytes: o.MaxBytes, Fill: n.fill, Now: o.Now}); err != nil {
 		return nil, err
 	}
-	n.watch.rpc, n.watch.cache, n.watch.tenants = f.rpc, n.cache, o.Tenants
+	n.watch.rpc, n.watch.cache, n.watch.tenants = consentv1.NewWatchServiceClient(o.Conn), n.cache, o.Tenants
 	n.watch.bounds.own, n.watch.rounds, n.watch.now, n.watch.log = o.MaxStaleness, newRounds(), o.Now, o.Logger
 	ctx, end := context.WithCancel(context.Background())
 	n.end = end
@@ -107,8 +106,8 @@ func (n *NearCache) Ready() error {
 	return nil
 }
 
-// Reached returns what the changes heard of have come to, and whether any was.
-func (n *NearCache) Reached() (r consent.Revision, any bool) {
+// Reached returns what the changes heard of have come to, and whether any were heard of.
+func (n *NearCache) Reached() (r consent.Revision, heard bool) {
 	r = n.cache.Reached()
 	return r, r != consent.Revision{}
 }

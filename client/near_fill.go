@@ -11,44 +11,38 @@ import (
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
-// fillPart is the part of the bound within which a replica has to answer. Then another is asked.
-const fillPart = 2
+// A replica has to answer within this part of the bound, or another is asked. All of it takes a little less than the bound, so that whoever
+// waits is told why rather than that it was too long.
+const fillPart, spared = 2, 8
 
 // errRecord is returned for a record that can't be used.
 var errRecord = errors.New("the record that a replica gave can't be used")
 
-// filler asks replicas for records.
-type filler struct {
-	rpc    consentv1.WatchServiceClient
-	bounds *bounds
-}
-
 // fill returns a subject's record as a replica has it. Asking changes nothing, so where a replica goes, lags or doesn't answer, another is
 // asked, until the bound has passed or the context ends.
-func (f *filler) fill(ctx context.Context, w cache.Want) (cache.Filled, error) {
-	limit := f.bounds.here()
-	within, cancel := context.WithTimeout(ctx, limit)
+func (n *NearCache) fill(ctx context.Context, w cache.Want) (cache.Filled, error) {
+	bound := n.watch.bounds.here()
+	within, cancel := context.WithTimeout(ctx, bound-bound/spared)
 	defer cancel()
+	var why error // the last refusal, rather than that the time was up at last
 	for {
-		reply, err := f.ask(within, w, limit/fillPart)
+		reply, err := n.ask(within, w, bound/fillPart)
 		if err == nil {
-			return filledBy(reply, w)
+			return n.filledBy(reply, w)
 		}
-		if !elsewhere(err) || within.Err() != nil {
-			return cache.Filled{}, unfilled(ctx, err)
+		if why == nil || !errors.Is(err, context.DeadlineExceeded) {
+			why = err
 		}
-		select {
-		case <-time.After(breather):
-		case <-within.Done():
-			return cache.Filled{}, unfilled(ctx, err)
+		if !elsewhere(err) || !pause(within, breather) {
+			return cache.Filled{}, unfilled(ctx, why)
 		}
 	}
 }
 
-func (f *filler) ask(ctx context.Context, w cache.Want, limit time.Duration) (*consentv1.FillResponse, error) {
+func (n *NearCache) ask(ctx context.Context, w cache.Want, limit time.Duration) (*consentv1.FillResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	reply, err := f.rpc.Fill(ctx, &consentv1.FillRequest{
+	reply, err := n.watch.rpc.Fill(ctx, &consentv1.FillRequest{
 		Tenant: w.Tenant, Subject: w.Subject, Epoch: w.AtLeast.Epoch, Position: w.AtLeast.Index,
 	})
 	return reply, errorOf(err)
@@ -73,7 +67,7 @@ func unfilled(ctx context.Context, err error) error {
 }
 
 // filledBy returns what a reply says, or errRecord. Nothing is decided by words that aren't a record.
-func filledBy(reply *consentv1.FillResponse, w cache.Want) (cache.Filled, error) {
+func (n *NearCache) filledBy(reply *consentv1.FillResponse, w cache.Want) (cache.Filled, error) {
 	f := cache.Filled{
 		Revision: consent.Revision{Epoch: reply.GetEpoch(), Index: reply.GetPosition()}, Bucket: reply.GetBucket(),
 		Record: consent.Record(reply.GetRecord()),
@@ -92,6 +86,11 @@ func filledBy(reply *consentv1.FillResponse, w cache.Want) (cache.Filled, error)
 	}
 	if err := f.Record.Validate(); err != nil {
 		return cache.Filled{}, fmt.Errorf("%w: %w", errRecord, err)
+	}
+	if v := n.cache.View(); v.Head != nil && v.Revision.Epoch == f.Revision.Epoch {
+		if t := v.Tenants[w.Tenant]; t == nil || t.Number != f.Record.Tenant() {
+			return cache.Filled{}, fmt.Errorf("%w: it is of tenant %d, another one than was asked for", errRecord, f.Record.Tenant())
+		}
 	}
 	if f.Record.Index() > f.Revision.Index {
 		return cache.Filled{}, fmt.Errorf("%w: it changed at %d, after %d, which it is to be of", errRecord, f.Record.Index(), f.Revision.Index)

@@ -12,8 +12,8 @@ import (
 
 // A stream that broke is begun anew after a pause, which grows as long as streams prove nothing.
 const (
-	firstPause = 25 * time.Millisecond
-	lastPause  = time.Second
+	firstRest = 25 * time.Millisecond
+	lastRest  = time.Second
 )
 
 // complainEvery is how often a log is told at most that streams break.
@@ -37,25 +37,35 @@ type watch struct {
 // run holds change streams until the context ends.
 func (w *watch) run(ctx context.Context) {
 	defer w.rounds.end()
-	pause, complained := firstPause, time.Time{}
+	rest, complained := firstRest, time.Time{}
 	for {
 		proved, err := w.hold(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if proved {
-			pause = firstPause
+			rest = firstRest
 		}
 		if now := w.now(); complained.IsZero() || now.Sub(complained) >= complainEvery {
 			complained = now
 			w.log.Warn("the change stream has ended, and is begun anew: what is here grows old until then", "why", err)
 		}
-		select {
-		case <-time.After(pause/2 + rand.N(pause/2)): // not in step with other readers of a replica that went
-		case <-ctx.Done():
+		if !pause(ctx, rest/2+rand.N(rest/2)) { // not in step with other readers of a replica that went
 			return
 		}
-		pause = min(2*pause, lastPause)
+		rest = min(2*rest, lastRest)
+	}
+}
+
+// pause returns true after a while, or false once the context ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -65,6 +75,7 @@ func (w *watch) hold(ctx context.Context) (proved bool, err error) {
 	s := &stream{
 		reader: reader{
 			cache: w.cache, wanted: w.tenants, bounds: &w.bounds, pings: newPings(&w.lastPing), left: &w.left, resets: &w.resets,
+			caughtUp: make(chan struct{}),
 		},
 		rounds: w.rounds, bounds: &w.bounds, now: w.now,
 	}

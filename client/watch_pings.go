@@ -20,17 +20,19 @@ type ping struct {
 	id      uint64
 	sentAt  time.Time   // or before: read before it went out
 	round   *round      // of those who wait for the pong; nil for an ordinary one
-	overdue *time.Timer // ends the stream
+	overdue *time.Timer // ends the stream; nil for a ping that may take its time
 }
 
 func newPings(last *atomic.Uint64) *pings { return &pings{last: last, waiting: map[uint64]*ping{}} }
 
-// send notes a ping that goes out next, and what to do if no pong has come in time.
+// send notes a ping that goes out next, and what to do if no pong has come in time, 0 for any.
 func (p *pings) send(out *ping, patience time.Duration, overdue func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out.id = p.last.Add(1)
-	out.overdue = time.AfterFunc(patience, overdue)
+	if patience > 0 {
+		out.overdue = time.AfterFunc(patience, overdue)
+	}
 	p.waiting[out.id] = out
 }
 
@@ -40,8 +42,7 @@ func (p *pings) answer(id uint64) *ping {
 	defer p.mu.Unlock()
 	out := p.waiting[id]
 	if out != nil {
-		delete(p.waiting, id)
-		out.overdue.Stop()
+		p.take(out)
 	}
 	return out
 }
@@ -62,10 +63,16 @@ func (p *pings) ordinaryWaits() bool {
 func (p *pings) end(why error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for id, out := range p.waiting {
-		delete(p.waiting, id)
-		out.overdue.Stop()
+	for _, out := range p.waiting {
+		p.take(out)
 		out.ended(why)
+	}
+}
+
+func (p *pings) take(out *ping) {
+	delete(p.waiting, out.id)
+	if out.overdue != nil {
+		out.overdue.Stop()
 	}
 }
 

@@ -40,10 +40,10 @@ type reader struct {
 	resets *atomic.Uint64
 
 	sequence uint64
-	parts    *parts   // of a reset that isn't whole
-	buckets  []uint32 // reused
-	caughtUp atomic.Bool
-	proven   time.Time // as of when the latest pong has proven what is here; zero before the first
+	parts    *parts        // of a reset that isn't whole
+	buckets  []uint32      // reused
+	caughtUp chan struct{} // closed once that was said
+	proven   time.Time     // as of when the latest pong has proven what is here; zero before the first
 }
 
 // parts are what has come of a reset.
@@ -75,10 +75,23 @@ func (r *reader) take(m *consentv1.WatchResponse) error {
 	case *consentv1.WatchResponse_Pong:
 		return r.pong(m.Pong)
 	case *consentv1.WatchResponse_CaughtUp:
-		r.caughtUp.Store(true)
+		if r.hasCaughtUp() {
+			return fmt.Errorf("%w: it has caught up twice", errTurn)
+		}
+		close(r.caughtUp)
 		return nil
 	default:
 		return fmt.Errorf("%w: message %d is of a kind that this version doesn't know", errTurn, r.sequence)
+	}
+}
+
+// hasCaughtUp may be asked by any goroutine.
+func (r *reader) hasCaughtUp() bool {
+	select {
+	case <-r.caughtUp:
+		return true
+	default:
+		return false
 	}
 }
 

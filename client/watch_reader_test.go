@@ -20,7 +20,7 @@ func newReader(t *testing.T, cache publisher, wanted ...string) *reader {
 	t.Helper()
 	r := &reader{
 		cache: cache, wanted: wanted, bounds: &bounds{own: time.Second}, pings: newPings(new(atomic.Uint64)),
-		left: new([]uint64), resets: new(atomic.Uint64),
+		left: new([]uint64), resets: new(atomic.Uint64), caughtUp: make(chan struct{}),
 	}
 	for range 3 {
 		r.pings.send(&ping{sentAt: sentAt}, time.Hour, func() {})
@@ -50,7 +50,7 @@ func TestReaderPublishes(t *testing.T) {
 	rec := &recorder{}
 	r := newReader(t, rec)
 	r.takes(t, resetMessage(7, 10, watchedTenant("a", 1, 1), watchedTenant("b", 2, 0)), caughtUpMessage())
-	if want := (consent.Revision{Epoch: 7, Index: 10}); rec.at != want || len(rec.tenants) != 2 || !r.caughtUp.Load() {
+	if want := (consent.Revision{Epoch: 7, Index: 10}); rec.at != want || len(rec.tenants) != 2 || !r.hasCaughtUp() {
 		t.Fatalf("after a reset, at %v with %d tenants, want %v and 2", rec.at, len(rec.tenants), want)
 	}
 	a, b := rec.tenants["a"], rec.tenants["b"]
@@ -147,6 +147,7 @@ func TestReaderEndsTheStream(t *testing.T) {
 		{name: "changes of nothing", bad: changeMessage(11, nil), want: errTurn},
 		{name: "a pong of nothing", bad: pongOf(1, 0, 0, time.Second), want: errTurn},
 		{name: "caught up with nothing", bad: caughtUpMessage(), want: errTurn},
+		{name: "caught up twice", good: many(resetMessage(7, 10), caughtUpMessage()), bad: caughtUpMessage(), want: errTurn},
 		{name: "an unknown kind", good: many(resetMessage(7, 10)), bad: &consentv1.WatchResponse{}, want: errTurn},
 
 		{name: "back", good: many(resetMessage(7, 10)), bad: changeMessage(9, nil), want: errTurn},

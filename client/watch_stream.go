@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -72,7 +73,7 @@ func (s *stream) read() error {
 		if err != nil {
 			return err
 		}
-		late, before := s.reader.caughtUp.Load(), s.reader.proven
+		late, before := s.reader.hasCaughtUp(), s.reader.proven
 		if err := s.reader.take(m); err != nil {
 			return err
 		}
@@ -91,8 +92,9 @@ func (s *stream) ask(ctx context.Context) {
 	renew, rest := time.NewTimer(0), time.NewTimer(0)
 	defer renew.Stop()
 	defer rest.Stop()
+	rest.Stop()
 	var kick <-chan struct{} // nil while a round waits for its pong, and in the pause after one that failed
-	begun := &round{}
+	caughtUp, begun := s.reader.caughtUp, &round{}
 	for {
 		var err error
 		select {
@@ -100,18 +102,20 @@ func (s *stream) ask(ctx context.Context) {
 			if renew.Reset(s.bounds.renew()); !s.reader.pings.ordinaryWaits() {
 				err = s.ping(nil)
 			}
-		case <-rest.C:
-			kick = s.rounds.kick
+		case <-caughtUp:
+			caughtUp, kick = nil, s.rounds.kick
 		case <-kick:
 			begun, kick = s.rounds.begin(), nil
 			err = s.ping(begun)
 		case <-begun.done:
-			pause := time.Duration(0)
 			if begun.err != nil {
-				pause = breather
+				rest.Reset(breather)
+			} else {
+				kick = s.rounds.kick
 			}
 			begun = &round{}
-			rest.Reset(pause)
+		case <-rest.C:
+			kick = s.rounds.kick
 		case <-ctx.Done():
 			return
 		}
@@ -130,12 +134,15 @@ func (s *stream) ping(r *round) error {
 	})
 }
 
-// patience is how long a pong is waited for. A replica needs no longer than the bound to prove its state, or to give up. Before a stream has
-// caught up, pongs come behind everything else.
+// patience is how long a pong is waited for, 0 for as long as the stream lasts: before it has caught up, pongs come behind everything else.
+// To prove its state anew, or to give up, a replica needs no longer than the bound.
 func (s *stream) patience(r *round) time.Duration {
-	limit := s.bounds.silent()
-	if r != nil || !s.reader.caughtUp.Load() {
-		limit += max(s.bounds.all(), assumedBound)
+	switch {
+	case !s.reader.hasCaughtUp():
+		return 0
+	case r != nil:
+		return s.bounds.silent() + cmp.Or(s.bounds.all(), assumedBound)
+	default:
+		return s.bounds.silent()
 	}
-	return limit
 }
