@@ -1,6 +1,9 @@
 package consent
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // What a replica or a sidecar answers when it can't decide or can't write. None of them is ever a permission.
 var (
@@ -38,6 +41,10 @@ var (
 	ErrUnknownMember = errors.New("the cluster has no such member: look at its status")
 	// ErrMembership is returned for a change of the members that can't or mustn't be made now. What wraps it says why.
 	ErrMembership = errors.New("the members can't be changed so")
+	// ErrPositionGone is returned for a position of the state after which not all changes are remembered: what was copied before counts no more.
+	ErrPositionGone = errors.New("not all that changed after this position is remembered: begin anew")
+	// ErrOverrun is the ErrPositionGone of who was following, and has fallen too far behind.
+	ErrOverrun = fmt.Errorf("more has changed than is remembered: %w", ErrPositionGone)
 	// ErrBackup is returned for a file that isn't a whole, unaltered backup, or not one that can be restored here. What wraps it says why.
 	ErrBackup = errors.New("the backup can't be used")
 )

@@ -65,6 +65,21 @@ type Cluster interface {
 	Restore(ctx context.Context, replace bool, r io.Reader) (*consentv1.RestoreResponse, error)
 }
 
+// Watching is what near caches need of a replica. Positions are those of one replicated state, whichever replica they are from.
+type Watching interface {
+	// Changes returns what changed after a position, up to the newest one or, with many subjects, up to an earlier one; if the position is
+	// zero, the newest one with all tenants. It returns the position as it is if nothing changed after it here, and ErrEpoch,
+	// ErrPositionGone, or ErrOverrun of who fell behind. Subjects are in space, as far as that reaches.
+	Changes(after consent.Revision, most int, space []consent.Touched) (consent.Changes, error)
+	// Beyond returns a channel that is closed once there may be changes after a position. Who doesn't wait any more calls leave.
+	Beyond(index uint64) (reached <-chan struct{}, leave func())
+	// Fill returns a copy of a subject's record, exactly as it is at one position that is at least as new as the one given. The id is used
+	// as it is.
+	Fill(ctx context.Context, tenant, subject string, atLeast consent.Revision) (consent.Filled, error)
+	// ClusterBound returns the staleness bound of the cluster.
+	ClusterBound() time.Duration
+}
+
 // Discovery is what replicas ask of each other before they belong to one cluster. It is asked also while this one isn't ready.
 type Discovery interface {
 	// Introduce returns who this replica is.

@@ -16,12 +16,19 @@ import (
 // memoryBackend fulfils State, Records and Policies in memory, with the law's own folding. It has one mutex and no mercy.
 type memoryBackend struct {
 	mu       sync.Mutex
+	epoch    uint64
 	index    uint64
 	stamp    consent.Time
 	tenants  map[string]*consent.Tenant
 	subjects map[memoryKey]*memorySubject
 	policies map[string][]consent.PolicyVersion
 	results  map[consent.RequestID]consent.WriteResult
+
+	touched []memoryTouched // in the order of the changes
+	named   []memoryNamed
+	gone    uint64          // up to here the changes are forgotten
+	behind  uint64          // up to here a reader who follows has fallen behind
+	moved   []chan struct{} // closed at the next change
 
 	bound     time.Duration
 	freshAsOf func() time.Time
@@ -43,7 +50,7 @@ func newMemory() *memoryBackend {
 	return &memoryBackend{
 		tenants: map[string]*consent.Tenant{}, subjects: map[memoryKey]*memorySubject{},
 		policies: map[string][]consent.PolicyVersion{}, results: map[consent.RequestID]consent.WriteResult{},
-		bound: time.Hour, freshAsOf: time.Now, fail: func(string) error { return nil },
+		epoch: memoryEpoch, bound: time.Hour, freshAsOf: time.Now, fail: func(string) error { return nil },
 	}
 }
 
@@ -70,7 +77,7 @@ func (m *memoryBackend) View(ctx context.Context, c consent.Consistency) (consen
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.viewed = append(m.viewed, c)
-	if c.AtLeast.Epoch != 0 && c.AtLeast.Epoch != memoryEpoch {
+	if c.AtLeast.Epoch != 0 && c.AtLeast.Epoch != m.epoch {
 		return consent.View{}, consent.ErrEpoch
 	}
 	if c.AtLeast.Index > m.index {
@@ -80,7 +87,7 @@ func (m *memoryBackend) View(ctx context.Context, c consent.Consistency) (consen
 	for name, t := range m.tenants {
 		tenants[name] = t
 	}
-	head := &consent.Head{Revision: consent.Revision{Epoch: memoryEpoch, Index: m.index}, Stamp: m.stamp, Tenants: tenants}
+	head := &consent.Head{Revision: consent.Revision{Epoch: m.epoch, Index: m.index}, Stamp: m.stamp, Tenants: tenants}
 	return consent.View{Head: head, FreshAsOf: m.freshAsOf(), Bound: m.bound}, nil
 }
 
@@ -105,6 +112,10 @@ func (m *memoryBackend) tenant(name string) *consent.Tenant {
 
 func (m *memoryBackend) next() {
 	m.index++
+	for _, moved := range m.moved {
+		close(moved)
+	}
+	m.moved = nil
 	m.stamp = max(m.stamp+1, consent.TimeOf(time.Now()))
 }
 
@@ -123,12 +134,16 @@ func (m *memoryBackend) Write(ctx context.Context, w consent.Write) (consent.Wri
 	m.next()
 	m.writes = append(m.writes, len(w.Events))
 	t := *m.tenant(w.Tenant)
-	result := consent.WriteResult{Revision: consent.Revision{Epoch: memoryEpoch, Index: m.index}, Stamp: m.stamp}
+	result := consent.WriteResult{Revision: consent.Revision{Epoch: m.epoch, Index: m.index}, Stamp: m.stamp}
 	for i, e := range w.Events {
 		key := memoryKey{w.Tenant, e.Subject}
 		next, effect := m.fold(&t, m.subjects[key], e.Event, uint32(i))
 		m.subjects[key] = next
+		m.touch(t.Number, key)
 		result.Effects = append(result.Effects, effect)
+	}
+	if m.tenants[w.Tenant] == nil {
+		m.named = append(m.named, memoryNamed{m.index, &t})
 	}
 	m.tenants[w.Tenant] = &t
 	m.results[w.RequestID] = result
@@ -169,7 +184,7 @@ func (m *memoryBackend) Preview(_ context.Context, w consent.Write) (consent.Wri
 	defer m.mu.Unlock()
 	t := *m.tenant(w.Tenant)
 	m.stamp = max(m.stamp, consent.TimeOf(time.Now()))
-	result := consent.WriteResult{Revision: consent.Revision{Epoch: memoryEpoch, Index: m.index}, Stamp: m.stamp}
+	result := consent.WriteResult{Revision: consent.Revision{Epoch: m.epoch, Index: m.index}, Stamp: m.stamp}
 	for i, e := range w.Events {
 		_, effect := m.fold(&t, m.subjects[memoryKey{w.Tenant, e.Subject}], e.Event, uint32(i))
 		result.Effects = append(result.Effects, effect)
@@ -252,9 +267,10 @@ func (m *memoryBackend) PutPolicy(_ context.Context, p consent.PolicyPut) (conse
 		return consent.PolicyVersion{}, false, err
 	}
 	m.tenants[p.Tenant] = &t
+	m.named = append(m.named, memoryNamed{m.index, &t})
 	v := consent.PolicyVersion{
 		Version: version, ETag: fmt.Sprintf("etag-%d", version), Document: p.Document, PutAt: m.stamp,
-		Revision: consent.Revision{Epoch: memoryEpoch, Index: m.index},
+		Revision: consent.Revision{Epoch: m.epoch, Index: m.index},
 	}
 	m.policies[p.Tenant] = append(versions, v)
 	return v, true, nil

@@ -21,10 +21,12 @@ type core struct {
 	cluster  Cluster
 	near     Near                     // the state of a sidecar; nil on a replica
 	upstream grpc.ClientConnInterface // of a sidecar
+	watching Watching
 	now      func() time.Time
 	log      *slog.Logger
 
 	decisions decisionCounts
+	watches   *watchCounts
 	gate      gate
 	buffers   sync.Pool
 	newest    atomic.Pointer[revisionToken]
@@ -46,8 +48,10 @@ func newCore(o Options) *core {
 		cluster:  o.Cluster,
 		near:     near,
 		upstream: o.Upstream,
+		watching: o.Watching,
 		now:      o.Now,
 		log:      o.Logger,
+		watches:  newWatchCounts(),
 		gate:     gate{most: o.MaxInFlight},
 		buffers:  sync.Pool{New: func() any { return new(consent.Buffer) }},
 		draining: make(chan struct{}),

@@ -75,6 +75,7 @@ var outcomes = []outcome{
 	{consent.ErrTooManyNames, codes.FailedPrecondition, "TOO_MANY_NAMES", false},
 	{errFutureTime, codes.FailedPrecondition, "FUTURE_TIME", false},
 	{errUnknownService, codes.NotFound, "UNKNOWN_SERVICE", false},
+	{errSlowReader, codes.ResourceExhausted, "SLOW_READER", false},
 	{errTooLarge, codes.ResourceExhausted, "MESSAGE_TOO_LARGE", false},
 	{errUnimplemented, codes.Unimplemented, "UNIMPLEMENTED", false},
 	{context.DeadlineExceeded, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", false},

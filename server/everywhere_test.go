@@ -74,6 +74,27 @@ func everyCall(r *rig, tenant, subject, permission string, c *consentv1.Consiste
 			_, err := r.records.ListEvents(ctx, &consentv1.ListEventsRequest{Tenant: tenant, Subject: subject, Consistency: c})
 			return err
 		},
+		"Watch": func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := r.watch.Watch(ctx)
+			if err != nil {
+				return err
+			}
+			start := &consentv1.WatchStart{Tenants: []string{tenant}}
+			return exchange(stream.Send, stream.Recv, stream.CloseSend,
+				&consentv1.WatchRequest{Message: &consentv1.WatchRequest_Start{Start: start}})
+		},
+		"Fill": func(ctx context.Context) error {
+			at := consent.Revision{Epoch: memoryEpoch}
+			if c.GetAtLeast() != "" {
+				at, _ = consent.ParseRevision(c.GetAtLeast())
+			}
+			_, err := r.watch.Fill(ctx, &consentv1.FillRequest{
+				Tenant: tenant, Subject: strings.ToLower(strings.TrimSpace(subject)), Epoch: at.Epoch, Position: at.Index,
+			})
+			return err
+		},
 		"PutPolicy": func(ctx context.Context) error {
 			_, err := r.policies.PutPolicy(ctx, &consentv1.PutPolicyRequest{Tenant: tenant, Document: testPolicy + "#"})
 			return err
@@ -252,7 +273,8 @@ func TestEveryErrorHasOneInfo(t *testing.T) {
 			wantOneInfo(t, err)
 		}
 	}
-	for _, failing := range []string{"View", "Record", "Write", "Preview", "History", "EachRecord", "PutPolicy", "Policy", "PolicyVersions"} {
+	for _, failing := range []string{"View", "Record", "Write", "Preview", "History", "EachRecord", "PutPolicy", "Policy", "PolicyVersions",
+		"Changes", "Fill"} {
 		for _, failure := range failures {
 			r.memory.failWith(func(call string) error {
 				if call == failing {

@@ -57,6 +57,7 @@ type rig struct {
 	records     consentv1.RecordServiceClient
 	policies    consentv1.PolicyServiceClient
 	cluster     consentv1.ClusterServiceClient
+	watch       consentv1.WatchServiceClient
 	discovery   peerv1.DiscoveryServiceClient
 	registry    *prometheus.Registry
 	log         *safeText
@@ -88,7 +89,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	replica := &memoryCluster{memoryBackend: memory, backup: []byte("a backup")}
 	r := &rig{memory: memory, replica: replica, registry: prometheus.NewRegistry(), log: new(safeText)}
 	o := Options{
-		State: memory, Records: memory, Policies: memory, Cluster: replica, Discovery: replica,
+		State: memory, Records: memory, Policies: memory, Cluster: replica, Discovery: replica, Watching: memory,
 		Registerer: r.registry, Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 	}
 	for _, f := range change {
@@ -100,6 +101,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		_, r.replicaConn = serve(t, replica)
 		o.Upstream = r.replicaConn
 		o.State, o.Records, o.Policies, o.Cluster, o.Discovery = &nearMemory{State: o.State}, nil, nil, nil, nil
+		o.Watching = nil
 	}
 	r.server, r.conn = serve(t, o)
 	if r.replicaConn == nil {
@@ -109,7 +111,8 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	r.records = consentv1.NewRecordServiceClient(r.conn)
 	r.policies = consentv1.NewPolicyServiceClient(r.conn)
 	r.cluster = consentv1.NewClusterServiceClient(r.conn)
-	r.discovery = peerv1.NewDiscoveryServiceClient(r.replicaConn) // which a sidecar doesn't have
+	r.watch = consentv1.NewWatchServiceClient(r.replicaConn)      // which a sidecar doesn't have
+	r.discovery = peerv1.NewDiscoveryServiceClient(r.replicaConn) // nor this
 	return r
 }
 

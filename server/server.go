@@ -28,6 +28,7 @@ type Options struct {
 	Policies  Policies
 	Cluster   Cluster
 	Discovery Discovery
+	Watching  Watching // needs Policies
 
 	// Upstream makes a sidecar of the server: connections to replicas, which answer what State can't. State has to be a Near then, and
 	// Records, Policies and Cluster are the replicas'.
@@ -46,6 +47,8 @@ func (o *Options) validate() error {
 	switch {
 	case o.State == nil:
 		return errors.New("server: Options.State is missing: give what checks are answered from")
+	case o.Watching != nil && o.Policies == nil:
+		return errors.New("server: Options.Policies is missing: near caches are told of policies")
 	case o.Upstream == nil:
 		return nil
 	case !near:
@@ -108,7 +111,11 @@ func New(o Options) (*Server, error) {
 	}
 	metrics.resolve(s.grpc.GetServiceInfo())
 	if o.Registerer != nil {
-		for _, collector := range append(metrics.collectors(), &c.decisions) {
+		collectors := append(metrics.collectors(), &c.decisions)
+		if o.Watching != nil {
+			collectors = append(collectors, c.watches.collectors()...)
+		}
+		for _, collector := range collectors {
 			if err := o.Registerer.Register(collector); err != nil {
 				return nil, fmt.Errorf("server: registering metrics: %w", err)
 			}
@@ -132,6 +139,9 @@ func (s *Server) registerServices(o Options) error {
 		if err := s.core.registerPassed(s.grpc); err != nil {
 			return err
 		}
+	}
+	if o.Watching != nil {
+		consentv1.RegisterWatchServiceServer(s.grpc, &watchService{core: s.core})
 	}
 	if o.Discovery != nil {
 		peerv1.RegisterDiscoveryServiceServer(s.grpc, &discoveryService{discovery: o.Discovery})

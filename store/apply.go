@@ -227,12 +227,17 @@ func (e *entry) commit() error {
 func (e *entry) publish() {
 	st := e.state
 	for key, s := range e.subjects {
-		if s.changed() {
-			st.memory.put(key, s.record)
+		if !s.changed() {
+			continue
+		}
+		st.memory.put(key, s.record)
+		if s.record.Index() == e.index { // else it says the same as before
+			st.changes.note(e.index, s.record.Tenant(), key)
 		}
 	}
 	head := &consent.Head{Revision: e.revision(), Stamp: e.stamp, Tenants: e.tenantsAfter()}
 	st.meta, st.nextDue = e.meta, e.nextDue
+	st.changes.publish(head, e.changedTenants())
 	st.head.Store(head)
 	st.set(e.learners)
 }
@@ -323,9 +328,11 @@ func (s *Store) Advance(index uint64) {
 	if index <= s.applied.get() {
 		return
 	}
-	if st := s.state.Load(); st.restoring == nil {
+	st := s.state.Load()
+	if st.restoring == nil {
 		st.meta.applied = index
 	}
+	st.changes.advance(index)
 	s.applied.set(index)
 }
 

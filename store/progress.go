@@ -67,6 +67,22 @@ func (p *progress) leave(w *waiter) {
 	delete(p.waiting, w)
 }
 
+// passed is the channel of what needn't be waited for.
+var passed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// beyond returns a channel that is closed once the index is passed or never will be, and how to stop waiting for it.
+func (p *progress) beyond(index uint64) (reached <-chan struct{}, leave func()) {
+	w := p.enqueue(index + 1)
+	if w == nil {
+		return passed, func() {}
+	}
+	return w.reached, func() { p.leave(w) }
+}
+
 // wait returns nil once the index is applied, the context's error, or ErrClosed.
 func (p *progress) wait(ctx context.Context, index uint64) error {
 	if p.get() >= index {

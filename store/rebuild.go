@@ -29,7 +29,7 @@ func (s *Store) openState(dir string, beside func() *pace) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &state{ledger: l, memory: newMemory()}
+	st := &state{ledger: l, memory: newMemory(), changes: newChanges(s.options.Changes)}
 	// A reader may be in the memory of a state that was replaced. It keeps the memory reachable until it has read the last word and the
 	// shard's version after that, and only then are the chunks unmapped.
 	runtime.AddCleanup(st.memory, (*arena).close, st.memory.arena)
@@ -65,7 +65,7 @@ func (st *state) rebuild(log *slog.Logger, beside func() *pace) error {
 		return err
 	}
 	st.set(known)
-	st.head.Store(&consent.Head{
+	st.begin(&consent.Head{
 		Revision: consent.Revision{Epoch: st.meta.epoch, Index: st.meta.applied}, Stamp: st.meta.stamp, Tenants: tenants,
 	})
 	return readRecords(db, st.memory, log, beside)

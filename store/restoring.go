@@ -265,7 +265,7 @@ func (e *entry) replace() error {
 	}
 	head := *st.head.Load()
 	head.Revision, head.Stamp = consent.Revision{Epoch: m.epoch, Index: e.index}, m.stamp
-	st.head.Store(&head)
+	st.begin(&head)
 	st.set(e.learners)
 	number := e.state.restoring.number
 	e.state.restoring = nil

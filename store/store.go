@@ -20,6 +20,8 @@ type Options struct {
 	Dir    string       // the store's own; made if it isn't there
 	FS     vfs.FS       // that of the operating system by default, or one in memory if Dir is empty
 	Logger *slog.Logger // slog.Default by default
+	// Changes is how many changes of records are remembered for those who follow them, 16 bytes each. 262,144 by default.
+	Changes int
 }
 
 func (o Options) withDefaults() Options {
@@ -31,6 +33,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Dir = cmp.Or(o.Dir, "store")
 	o.Logger = cmp.Or(o.Logger, slog.Default())
+	o.Changes = cmp.Or(o.Changes, defaultChanges)
 	return o
 }
 
@@ -48,9 +51,10 @@ type Store struct {
 
 // state is all that a restored snapshot replaces at once.
 type state struct {
-	memory *memory
-	ledger *ledger
-	head   atomic.Pointer[consent.Head]
+	memory  *memory
+	ledger  *ledger
+	changes *changes
+	head    atomic.Pointer[consent.Head]
 
 	settings atomic.Pointer[settings]
 
@@ -60,6 +64,12 @@ type state struct {
 	nextDue  consent.Time // when the next evidence is to be removed
 
 	restoring *restoring // nil unless one is on its way
+}
+
+// begin publishes the first head of a state.
+func (st *state) begin(head *consent.Head) {
+	st.changes.begin(head)
+	st.head.Store(head)
 }
 
 func (st *state) tenants() map[string]*consent.Tenant { return st.head.Load().Tenants }

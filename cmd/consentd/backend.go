@@ -101,3 +101,24 @@ func (b *backend) PolicyVersions(ctx context.Context, tenant string, before int6
 	}
 	return node.PolicyVersions(ctx, tenant, before, limit)
 }
+
+func (b *backend) Changes(after consent.Revision, most int, space []consent.Touched) (consent.Changes, error) {
+	node, err := b.open()
+	if err != nil {
+		return consent.Changes{}, err
+	}
+	return node.Changes(after, most, space)
+}
+
+// Beyond comes after Changes has succeeded, and so once there is a node.
+func (b *backend) Beyond(index uint64) (reached <-chan struct{}, leave func()) {
+	return b.node.Load().Beyond(index)
+}
+
+func (b *backend) Fill(ctx context.Context, tenant, subject string, atLeast consent.Revision) (consent.Filled, error) {
+	node, err := b.open()
+	if err != nil {
+		return consent.Filled{}, err
+	}
+	return node.Fill(ctx, tenant, subject, atLeast)
+}

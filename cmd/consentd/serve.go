@@ -100,7 +100,7 @@ func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 // newServices makes what callers reach. Only a replica that others can reach is found by them.
 func (r *replica) newServices() (*server.Server, error) {
 	o := server.Options{
-		State: &r.backend, Records: &r.backend, Policies: &r.backend, Cluster: &r.operations,
+		State: &r.backend, Records: &r.backend, Policies: &r.backend, Cluster: &r.operations, Watching: &r.backend,
 		Logger: r.log, Registerer: r.metrics, Ready: r.ready,
 	}
 	if !r.config.peers.alone() {

@@ -714,8 +714,9 @@ type WatchPong struct {
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// What the stream has come to.
 	Position uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
-	// How long before the answer the replica's state was proven to be the newest.
-	// Unset: nothing proves it now, and the pong proves nothing.
+	// How long before the ping came the replica's state was proven to be the
+	// newest; 0 if that was after. Unset: nothing proves it now, and the pong
+	// proves nothing.
 	Age *durationpb.Duration `protobuf:"bytes,3,opt,name=age,proto3" json:"age,omitempty"`
 	// The cluster's staleness bound. A reader may only lower it for itself.
 	Bound         *durationpb.Duration `protobuf:"bytes,4,opt,name=bound,proto3" json:"bound,omitempty"`
