@@ -1,0 +1,39 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// Explain says row by row of the decision table how permissions of a subject are decided, and what would mend a denial. The request's tenant
+// is the client's, if it names none, and without a consistency the data includes what this client wrote. An error is as one of Check.
+func (c *Client) Explain(ctx context.Context, r *consentv1.ExplainRequest) (*consentv1.ExplainResponse, error) {
+	request := proto.CloneOf(r)
+	if request.GetTenant() == "" {
+		request.Tenant = c.tenant
+	}
+	at, err := consent.ParseRevision(r.GetConsistency().GetAtLeast())
+	if err != nil {
+		return nil, fmt.Errorf("consistency.at_least: %w: %w", err, ErrInvalid)
+	}
+	ctx, cancel := c.limit(ctx)
+	defer cancel()
+	var reply *consentv1.ExplainResponse
+	asked := consent.Consistency{AtLeast: at, Full: r.GetConsistency().GetFullyConsistent()}
+	err = c.read(ctx, c.until(ctx), asked, func(d consent.Consistency) (err error) {
+		request.Consistency = consistencyOf(d)
+		if reply, err = c.permissions.Explain(ctx, request); err != nil {
+			return errorOf(err)
+		}
+		_, err = c.groundOf(reply, d)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
+}

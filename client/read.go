@@ -1,0 +1,53 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/consentd/consentd/consent"
+)
+
+// read has a question answered: by once, which is told what to demand of the data, and which may be called again after an error. The question
+// is also given up when until has come, if that is a time.
+func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consistency, once func(consent.Consistency) error) error {
+	demand, own := c.written.demand(asked)
+	var tries pauses
+	for {
+		err := once(demand)
+		switch {
+		case err == nil:
+			return nil
+		case own && errors.Is(err, consent.ErrEpoch):
+			c.written.forget(demand.AtLeast)
+			demand, own = asked, false
+			continue
+		}
+		pause, again := tries.read(err)
+		if !again || waitUntil(ctx, until, pause) != nil {
+			return err
+		}
+	}
+}
+
+// until returns when a call is given up whose context doesn't say, and the zero time if it does.
+func (c *Client) until(ctx context.Context) time.Time {
+	if _, limited := ctx.Deadline(); limited {
+		return time.Time{}
+	}
+	return time.Now().Add(c.o.timeout)
+}
+
+// limit gives a context the deadline of until, if there is one.
+func limit(ctx context.Context, until time.Time) (context.Context, context.CancelFunc) {
+	if until.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, until)
+}
+
+func waitUntil(ctx context.Context, until time.Time, d time.Duration) error {
+	ctx, cancel := limit(ctx, until)
+	defer cancel()
+	return wait(ctx, d)
+}
