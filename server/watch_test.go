@@ -161,3 +161,60 @@ func TestFill(t *testing.T) {
 	_, err = r.watch.Fill(background(t), &consentv1.FillRequest{Subject: "anna", Epoch: 1})
 	wantError(t, err, codes.FailedPrecondition, "EPOCH_CHANGED")
 }
+
+// TestWatchResumedAhead: a reader comes from a replica that is ahead, where a tenant that it wants is new. When it is here too, its changes
+// are told.
+func TestWatchResumedAhead(t *testing.T) {
+	r := newRig(t)
+	w := r.watchFrom(t, &consentv1.WatchStart{Tenants: []string{"brand"}, Epoch: memoryEpoch, Position: 2})
+	w.caughtUp(t)
+	w.send(t, pingMessage(1, false))
+	if pong := w.pong(t, 1); pong.GetPosition() != 2 || pong.GetAge() == nil {
+		t.Errorf("%v, want a proof at the reader's own position", pong)
+	}
+	r.memory.put(t, "brand", testPolicy) // at 2
+	_, err := r.memory.Write(background(t), consent.Write{Tenant: "brand", Events: []consent.SubjectEvent{{Subject: "anna"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes := w.changes(t)
+	want := []uint32{bucketOf(memoryKey{"brand", "anna"})}
+	if got := unpacked(t, changes); changes.GetPosition() != 3 || !slices.Equal(got, want) || len(changes.GetTenants()) != 0 {
+		t.Errorf("%v with %v, want %v at 3", changes, got, want)
+	}
+}
+
+func TestWatchOfSomeTenants(t *testing.T) {
+	r := newRig(t)
+	w := r.watchFrom(t, &consentv1.WatchStart{Tenants: []string{"brand", ""}})
+	if reset := w.reset(t, consentv1.WatchResetReason_WATCH_RESET_REASON_START); len(reset.GetTenants()) != 1 {
+		t.Errorf("%v", reset)
+	}
+	w.caughtUp(t)
+	write := func(tenant string) (bucket uint32) {
+		if _, err := r.memory.Write(background(t), consent.Write{
+			Tenant: tenant, RequestID: consent.RequestID{tenant[0]}, Events: []consent.SubjectEvent{{Subject: "anna"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return bucketOf(memoryKey{tenant, "anna"})
+	}
+	for _, tt := range []struct {
+		tenant   string
+		told     bool
+		position uint64
+	}{{"other", false, 2}, {"brand", true, 3}, {defaultTenant, true, 4}} {
+		bucket := write(tt.tenant)
+		changes := w.changes(t)
+		var want []uint32
+		if tt.told {
+			want = []uint32{bucket}
+		}
+		if got := unpacked(t, changes); changes.GetPosition() != tt.position || !slices.Equal(got, want) {
+			t.Errorf("%s: %v with %v, want %v at %d", tt.tenant, changes, got, want, tt.position)
+		}
+		if isNew := tt.tenant == "brand"; isNew != (len(changes.GetTenants()) == 1) {
+			t.Errorf("%s: tenants %v", tt.tenant, changes.GetTenants())
+		}
+	}
+}

@@ -65,9 +65,10 @@ func (m *memoryBackend) Changes(after consent.Revision, most int, space []consen
 			now.To.Index = t.index
 		}
 	}
-	for _, t := range m.named {
-		if t.index > after.Index && t.index <= now.To.Index {
-			now.Tenants = append(now.Tenants, t.tenant)
+	for _, n := range m.named {
+		if n.index > after.Index && n.index <= now.To.Index {
+			now.Tenants = slices.DeleteFunc(now.Tenants, func(t *consent.Tenant) bool { return t.Name == n.tenant.Name })
+			now.Tenants = append(now.Tenants, n.tenant)
 		}
 	}
 	return now, nil

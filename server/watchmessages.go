@@ -32,7 +32,7 @@ func (r *reader) reset(reason consentv1.WatchResetReason) error {
 	r.at = now.To
 	part := &consentv1.WatchReset{Epoch: r.at.Epoch, Position: r.at.Index, Reason: reason}
 	bytes := 0
-	for _, t := range r.wanted(now.Tenants) {
+	for _, t := range r.wanted(&now) {
 		if bytes >= enoughBytes {
 			part.More = true
 			if err := r.sendReset(part); err != nil {
@@ -55,39 +55,56 @@ func (r *reader) sendReset(part *consentv1.WatchReset) error {
 }
 
 // wanted returns those of the tenants whose changes are wanted, and takes down their numbers.
-func (r *reader) wanted(tenants []*consent.Tenant) []*consent.Tenant {
+func (r *reader) wanted(changes *consent.Changes) []*consent.Tenant {
+	r.numbered = changes.To.Index
 	if r.names == nil {
-		return tenants
+		return changes.Tenants
 	}
-	tenants = slices.DeleteFunc(tenants, func(t *consent.Tenant) bool { return !r.names[t.Name] })
-	for _, t := range tenants {
+	wanted := slices.DeleteFunc(changes.Tenants, func(t *consent.Tenant) bool { return !r.names[t.Name] })
+	for _, t := range wanted {
 		r.numbers[t.Number] = true
 	}
-	return tenants
+	return wanted
 }
 
 // sendChanges sends what changed, also if nothing of it is wanted: the position is.
 func (r *reader) sendChanges(changes *consent.Changes) error {
 	message := &consentv1.WatchChanges{Position: changes.To.Index}
-	for _, t := range r.wanted(changes.Tenants) {
+	if r.numbered < r.at.Index { // the reader came from a replica that was ahead, where tenants may have been new
+		now, err := r.newest()
+		if err != nil {
+			return err
+		}
+		r.wanted(&now)
+	}
+	for _, t := range r.wanted(changes) {
 		tenant, err := r.tenant(t)
 		if err != nil {
 			return err
 		}
 		message.Tenants = append(message.Tenants, tenant)
 	}
+	message.Buckets = r.packed(changes.Subjects)
+	r.at = changes.To
+	return r.send(&consentv1.WatchResponse{Message: &consentv1.WatchResponse_Changes{Changes: message}})
+}
+
+// packed returns the buckets of those subjects whose changes are wanted, as the contract has them.
+func (r *reader) packed(subjects []consent.Touched) []byte {
 	r.buckets = r.buckets[:0]
-	for _, s := range changes.Subjects {
+	for _, s := range subjects {
 		if r.names == nil || r.numbers[s.Tenant] {
 			r.buckets = append(r.buckets, s.Bucket)
 		}
 	}
 	slices.Sort(r.buckets)
 	r.buckets = slices.Compact(r.buckets)
-	message.Buckets = packBuckets(r.buckets)
-	r.at = changes.To
 	r.service.watches.changes.Add(float64(len(r.buckets)))
-	return r.send(&consentv1.WatchResponse{Message: &consentv1.WatchResponse_Changes{Changes: message}})
+	packed := packBuckets(r.buckets)
+	if cap(r.buckets) > maxBatch {
+		r.buckets = nil // of one huge entry
+	}
+	return packed
 }
 
 // packBuckets returns ascending buckets as the contract has them. The message keeps them, so that they aren't in space used again.

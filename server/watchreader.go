@@ -32,6 +32,7 @@ type reader struct {
 	ctx      context.Context
 	names    map[string]bool // of the tenants wanted; nil for all
 	numbers  map[uint32]bool // of those that there are
+	numbered uint64          // the position up to which those are known
 	at       consent.Revision
 	caughtUp bool
 	sequence uint64
@@ -149,7 +150,7 @@ func (r *reader) begin() error {
 	case r.at == consent.Revision{}:
 		err = r.reset(consentv1.WatchResetReason_WATCH_RESET_REASON_START)
 	case r.at.Epoch == now.To.Epoch:
-		r.wanted(now.Tenants)
+		r.wanted(&now)
 	}
 	if err == nil {
 		err = r.catchUp(now.To)

@@ -25,7 +25,7 @@ const (
 //
 // # Invariants
 //
-//  1. All that changed after base is here. What is dropped is dropped by whole entries, and raises base.
+//  1. All that changed after base is here. What is dropped raises base to the end of its entry.
 //  2. Entries follow each other in the order of their indexes, here as in the log.
 //  3. head is the newest published one or the one about to be, and its tenants are those of reached. From an index without a command
 //     nothing changes, so the state at reached is that at the head's.
@@ -92,19 +92,14 @@ func (c *changes) add(entry []changed) {
 		c.base, c.first = entry[0].index, c.next
 		return
 	}
-	if over := c.next + uint64(len(entry)); over > c.first+size {
-		c.forget(c.ring[(over-size-1)%size].index)
+	if end := c.next + uint64(len(entry)); end > c.first+size {
+		c.first = end - size
+		c.base = max(c.base, c.at(c.first-1).index) // what is left of that entry is behind nobody's position any more
 	}
 	for at := int(c.next % size); len(entry) > 0; at = 0 {
 		n := copy(c.ring[at:], entry)
 		entry, c.next = entry[n:], c.next+uint64(n)
 	}
-}
-
-// forget drops the entries up to an index.
-func (c *changes) forget(index uint64) {
-	c.base = max(c.base, index)
-	c.first = c.after(index)
 }
 
 // after returns the number of the first change of an entry behind an index.

@@ -54,3 +54,31 @@ func TestAdvanceMovesTheIndexAlone(t *testing.T) {
 		t.Errorf("Applied = %d, want 5 and the same state", s.Applied())
 	}
 }
+
+func TestBeyond(t *testing.T) {
+	var p progress
+	p.set(5)
+	reached, leave := p.beyond(4)
+	<-reached
+	leave()
+	reached, leave = p.beyond(5)
+	_, other := p.beyond(5)
+	other()
+	select {
+	case <-reached:
+		t.Error("5 is beyond 5")
+	default:
+	}
+	if len(p.waiting) != 1 {
+		t.Errorf("%d wait, want the one that hasn't left", len(p.waiting))
+	}
+	p.set(6)
+	<-reached
+	leave()
+	reached, leave = p.beyond(6)
+	p.end()
+	<-reached
+	leave()
+	reached, _ = p.beyond(9)
+	<-reached
+}
