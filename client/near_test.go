@@ -28,7 +28,7 @@ type nearRig struct {
 }
 
 // inBubble runs a test with a near cache that has just opened its first stream.
-func inBubble(t *testing.T, change func(*NearOptions), test func(*testing.T, *nearRig)) {
+func inBubble(t *testing.T, change func(*NearOptions), test func(*nearRig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		replica, conn := newFakeReplica(t)
@@ -46,7 +46,7 @@ func inBubble(t *testing.T, change func(*NearOptions), test func(*testing.T, *ne
 		t.Cleanup(near.Close)
 		r := &nearRig{NearCache: near, t: t, replica: replica}
 		r.stream = replica.next(t)
-		test(t, r)
+		test(r)
 	})
 }
 
@@ -109,7 +109,8 @@ func (r *nearRig) shop() *consent.Tenant {
 }
 
 func TestNearCacheAnswersOnceProven(t *testing.T) {
-	inBubble(t, func(o *NearOptions) { o.Tenants = []string{"shop"} }, func(t *testing.T, r *nearRig) {
+	inBubble(t, func(o *NearOptions) { o.Tenants = []string{"shop"} }, func(r *nearRig) {
+		t := r.t
 		if start := r.stream.start; start.GetEpoch() != 0 || start.GetPosition() != 0 || len(start.GetTenants()) != 1 {
 			t.Errorf("the first stream started with %v", start)
 		}
@@ -130,7 +131,8 @@ func TestNearCacheAnswersOnceProven(t *testing.T) {
 
 func TestNearCacheTakesTheLowerBound(t *testing.T) {
 	for own, want := range map[time.Duration]time.Duration{0: testBound, time.Second: time.Second, time.Minute: testBound} {
-		inBubble(t, func(o *NearOptions) { o.MaxStaleness = own }, func(t *testing.T, r *nearRig) {
+		inBubble(t, func(o *NearOptions) { o.MaxStaleness = own }, func(r *nearRig) {
+			t := r.t
 			r.begin(10)
 			if v, err := r.View(t.Context(), consent.Consistency{}); err != nil || v.Bound != want || r.ClusterBound() != testBound {
 				t.Errorf("for %v, the bound is %v (%v) and the cluster's %v, want %v and %v", own, v.Bound, err, r.ClusterBound(), want, testBound)
@@ -146,7 +148,8 @@ func TestNearCacheTakesTheLowerBound(t *testing.T) {
 
 // What a pong proves is of the time when its ping was sent, less the age: how long it took doesn't make it any newer.
 func TestNearCacheCountsFromThePing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		ping := r.stream.ping()
 		sent := time.Now()
@@ -160,7 +163,8 @@ func TestNearCacheCountsFromThePing(t *testing.T) {
 }
 
 func TestNearCacheGrowsOldWithoutAReplica(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		r.stream.over <- status.Error(codes.Unavailable, "gone")
 		for range 3 {
@@ -200,7 +204,8 @@ func TestNearCacheGoesOnFromWhatWasWhole(t *testing.T) {
 	}
 	for name, twist := range twist {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, r *nearRig) {
+			inBubble(t, nil, func(r *nearRig) {
+				t := r.t
 				r.begin(10)
 				r.stream.send(changeMessage(11, []uint32{5}))
 				twist(r.stream)
@@ -224,7 +229,8 @@ func TestNearCacheGoesOnFromWhatWasWhole(t *testing.T) {
 
 // The pong of a ping that was sent before a reconnect proves nothing, though it comes by the new stream and in turn.
 func TestNearCacheForgetsPingsWithTheirStream(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		old := r.stream.ping()
 		r.stream.over <- nil
@@ -240,7 +246,8 @@ func TestNearCacheForgetsPingsWithTheirStream(t *testing.T) {
 }
 
 func TestNearCacheLeavesASilentReplica(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		r.stream.ping()
 		sent := time.Now()
@@ -258,7 +265,8 @@ func TestNearCacheLeavesAReplicaThatIsCutOff(t *testing.T) {
 		"it proves an ever older state": func(since time.Duration) time.Duration { return since },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, r *nearRig) {
+			inBubble(t, nil, func(r *nearRig) {
+				t := r.t
 				r.begin(10)
 				cutOff := time.Now()
 				for left := false; !left; {
@@ -281,7 +289,8 @@ func TestNearCacheLeavesAReplicaThatIsCutOff(t *testing.T) {
 
 // A reset of many policies may take longer than a replica may keep silent.
 func TestNearCacheIsPatientWithALargeReset(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		for i := range 10 {
 			r.stream.send(more(resetMessage(7, 10, watchedTenant(fmt.Sprint(i), uint32(i), 1))))
 			time.Sleep(testBound / 3)
@@ -303,7 +312,7 @@ func TestNearCacheKnowsThatItSlept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := &sleepyClock{base: time.Now(), still: still}
-			inBubble(t, func(o *NearOptions) { clock.began = time.Now(); o.Now = clock.now }, func(t *testing.T, r *nearRig) {
+			inBubble(t, func(o *NearOptions) { clock.began = time.Now(); o.Now = clock.now }, func(r *nearRig) {
 				r.begin(10)
 				r.wants(10, true)
 				ping := r.stream.ping()
@@ -342,7 +351,8 @@ func (c *sleepyClock) sleep(d time.Duration) {
 
 // A policy takes effect together with the position that it came with.
 func TestNearCacheTakesAPolicyWithItsPosition(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		before, _ := r.View(t.Context(), consent.Consistency{})
 		r.stream.send(changeMessage(12, []uint32{1}, watchedTenant("shop", 1, 2), watchedTenant("new", 2, 0)))
@@ -393,7 +403,8 @@ func (r *nearRig) record() (consent.Record, error) {
 }
 
 func TestNearCacheHoldsRecords(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		questions := r.filled(consent.Revision{Epoch: 7, Index: 10}, 4)
 		if _, here := r.Held(r.shop(), "anna"); here {
@@ -427,7 +438,8 @@ func TestNearCacheHoldsRecords(t *testing.T) {
 
 // The epoch changes while a replica is asked for a record: its numbers mean something else now.
 func TestNearCacheDropsARecordOfAnotherEpoch(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		r.filled(consent.Revision{Epoch: 7, Index: 10}, 4)
 		fill, asked, answer := r.replica.fill, make(chan struct{}), make(chan struct{})
@@ -475,7 +487,8 @@ func TestNearCacheRefusesARecord(t *testing.T) {
 		"of another tenant":   func(m *consentv1.FillResponse) { m.Record = testRecord(t, 2, 4) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, r *nearRig) {
+			inBubble(t, nil, func(r *nearRig) {
+				t := r.t
 				r.begin(10)
 				r.replica.fill = func(context.Context, *consentv1.FillRequest) (*consentv1.FillResponse, error) {
 					m := good()
@@ -520,7 +533,8 @@ func TestNearCacheAsksElsewhere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, nil, func(t *testing.T, r *nearRig) {
+			inBubble(t, nil, func(r *nearRig) {
+				t := r.t
 				r.begin(10)
 				go r.keepProving(10)
 				r.filled(consent.Revision{Epoch: 7, Index: 10}, 4)
@@ -559,7 +573,8 @@ func (r *nearRig) keepProving(position uint64) {
 
 // A replica that doesn't answer a question keeps nobody waiting for longer than the bound, or than the caller's own deadline.
 func TestNearCacheWaitsNoLongerThanTheBound(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		go r.keepProving(10)
 		r.replica.fill = func(ctx context.Context, _ *consentv1.FillRequest) (*consentv1.FillResponse, error) {

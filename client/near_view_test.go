@@ -70,7 +70,8 @@ func from(epoch, index uint64) consent.Consistency {
 }
 
 func TestFullWaitsForARoundOfItsOwn(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		first := r.ask(t.Context(), full)
 		ping := r.stream.pingFor(true)
@@ -89,7 +90,8 @@ func TestFullWaitsForARoundOfItsOwn(t *testing.T) {
 
 // An ordinary pong answers no question for a proof that began after it.
 func TestFullIsNotAnsweredByAnotherPing(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		q := r.ask(t.Context(), full)
 		round := r.stream.pingFor(true)
@@ -103,7 +105,8 @@ func TestFullIsNotAnsweredByAnotherPing(t *testing.T) {
 }
 
 func TestFullGoesOnAfterAFailure(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		q := r.ask(t.Context(), full)
 		r.stream.send(pongMessage(r.stream.pingFor(true), 10, -1))
@@ -128,7 +131,8 @@ func TestFullGoesOnAfterAFailure(t *testing.T) {
 }
 
 func TestFullEndsWithItsTime(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		unproven := r.ask(t.Context(), full)
 		time.Sleep(testBound)
 		unproven.wants(t, 0, consent.ErrNotReady)
@@ -174,7 +178,8 @@ func (r *nearRig) keepProvingOrdinarily(position uint64) {
 }
 
 func TestAtLeastWaits(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		r.ask(t.Context(), from(7, 10)).wants(t, 10, nil)
 		q := r.ask(t.Context(), from(7, 13))
@@ -199,7 +204,8 @@ func TestAtLeastWaits(t *testing.T) {
 
 // A revision of another epoch is foreign only once it is proven that there was no restore of which nothing was heard here.
 func TestAtLeastOfAnotherEpoch(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		early := r.ask(t.Context(), from(8, 20)) // nothing was heard of any epoch yet
 		r.begin(10)
 		if !early.waits() {
@@ -225,7 +231,8 @@ func TestAtLeastOfAnotherEpoch(t *testing.T) {
 
 // The epoch ends while one waits for a revision of it.
 func TestAtLeastWhenTheEpochEnds(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		q := r.ask(t.Context(), from(7, 13))
 		r.stream.send(resetMessage(8, 19))
@@ -234,7 +241,8 @@ func TestAtLeastWhenTheEpochEnds(t *testing.T) {
 }
 
 func TestBothDemands(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		q := r.ask(t.Context(), consent.Consistency{AtLeast: consent.Revision{Epoch: 7, Index: 11}, Full: true})
 		r.stream.send(changeMessage(11, nil))
@@ -244,7 +252,8 @@ func TestBothDemands(t *testing.T) {
 }
 
 func TestCloseLetsAllGo(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, r *nearRig) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
 		r.begin(10)
 		shop := r.shop()
 		r.replica.fill = func(ctx context.Context, _ *consentv1.FillRequest) (*consentv1.FillResponse, error) {
