@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -101,7 +102,9 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 		}
 		var err error
 		if m.precedes(e, k) {
-			err = c.Wait(ctx, consent.Revision{Epoch: t.Epoch, Index: e.position()})
+			if err = c.Wait(ctx, consent.Revision{Epoch: t.Epoch, Index: e.position()}); errors.Is(err, consent.ErrEpoch) {
+				continue // to what the tenant's epoch has come to
+			}
 		} else {
 			want := Want{Tenant: t.Name, Subject: subject, AtLeast: m.at()}
 			e, err = c.flights.share(ctx, k, t.Epoch, func() (entry, error) { return c.fill(ctx, want, k) })
