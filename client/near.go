@@ -81,15 +81,22 @@ func (n *NearCache) Close() {
 	n.cache.Close()
 }
 
-// Record returns a subject's record, nil if nothing is known of the subject: exactly as of a position at least as new as any View loaded
-// before. Its words must not be written to. What isn't here is asked of a replica, for as long as the bound if the context has no earlier
-// deadline. Then it may also return consent.ErrStale, if the bound has passed since the last proof; consent.ErrNotReady if no replica can
-// be reached, or the tenant is of another epoch than what is here; or the context's error.
+// Look returns a subject's record, nil if nothing is known of the subject, and the View that it is exactly of, which is at least as new as
+// any loaded before. If the View's tenant isn't t any more, its policy is another. The record's words must not be written to.
+//
+// What isn't here is asked of a replica, for as long as the bound if the context has no earlier deadline. Then it may also return
+// consent.ErrStale, if the bound has passed since the last proof; consent.ErrNotReady if no replica can be reached, or the tenant is of
+// another epoch than what is here; or the context's error.
+func (n *NearCache) Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error) {
+	return n.cache.Look(ctx, t, subject)
+}
+
+// Record is Look for those who want the record alone.
 func (n *NearCache) Record(ctx context.Context, t *consent.Tenant, subject string, _ *consent.Buffer) (consent.Record, error) {
 	return n.cache.Record(ctx, t, subject)
 }
 
-// Held is Record for what is here already. It asks nobody.
+// Held returns a subject's record as Look does, if it is here. It asks nobody.
 func (n *NearCache) Held(t *consent.Tenant, subject string) (r consent.Record, here bool) {
 	return n.cache.Held(t, subject)
 }

@@ -60,7 +60,7 @@ func unfilled(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, consent.ErrEpoch), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%w (%w)", consent.ErrNotReady, err)
+		return fmt.Errorf("%w (%s)", consent.ErrNotReady, err.Error()) // what it is to the replica it isn't to who asks here
 	default:
 		return err
 	}
@@ -72,28 +72,24 @@ func (n *NearCache) filledBy(reply *consentv1.FillResponse, w cache.Want) (cache
 		Revision: consent.Revision{Epoch: reply.GetEpoch(), Index: reply.GetPosition()}, Bucket: reply.GetBucket(),
 		Record: consent.Record(reply.GetRecord()),
 	}
-	switch {
-	case reply.GetFormat() != consent.RecordFormat:
+	if reply.GetFormat() != consent.RecordFormat {
 		return cache.Filled{}, fmt.Errorf("%w: it is of format %d, and this version reads %d: run the same version as the replicas", errRecord,
 			reply.GetFormat(), consent.RecordFormat)
-	case f.Revision.Epoch == w.AtLeast.Epoch && f.Revision.Index < w.AtLeast.Index:
-		return cache.Filled{}, fmt.Errorf("%w: it is of position %d, before %d, which was asked for", errRecord, f.Revision.Index, w.AtLeast.Index)
-	case f.Bucket >= consent.Buckets:
-		return cache.Filled{}, fmt.Errorf("%w: it is in bucket %d, which doesn't exist", errRecord, f.Bucket)
-	case len(f.Record) == 0:
+	}
+	if len(f.Record) == 0 {
 		f.Record = nil
 		return f, nil
 	}
 	if err := f.Record.Validate(); err != nil {
 		return cache.Filled{}, fmt.Errorf("%w: %w", errRecord, err)
 	}
+	if f.Record.Index() > f.Revision.Index {
+		return cache.Filled{}, fmt.Errorf("%w: it changed at %d, after %d, which it is to be of", errRecord, f.Record.Index(), f.Revision.Index)
+	}
 	if v := n.cache.View(); v.Head != nil && v.Revision.Epoch == f.Revision.Epoch {
 		if t := v.Tenants[w.Tenant]; t == nil || t.Number != f.Record.Tenant() {
 			return cache.Filled{}, fmt.Errorf("%w: it is of tenant %d, another one than was asked for", errRecord, f.Record.Tenant())
 		}
-	}
-	if f.Record.Index() > f.Revision.Index {
-		return cache.Filled{}, fmt.Errorf("%w: it changed at %d, after %d, which it is to be of", errRecord, f.Record.Index(), f.Revision.Index)
 	}
 	return f, nil
 }
