@@ -8,6 +8,8 @@ import (
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
+const maxQuestions = 10_000 // of one batch
+
 // BatchCheck decides 1 to 10,000 questions from one view of the data, which meets the strictest consistency of theirs. There is one result for
 // each question, in order, with an answer or an error of its own; an error of BatchCheck is as one of Check, and then there are none. For
 // whole segments, CheckSegment is cheaper.
@@ -36,8 +38,8 @@ func (c *Client) BatchCheck(ctx context.Context, questions []Question) ([]Result
 }
 
 func batchOf(tenant string, questions []Question) (*consentv1.BatchCheckRequest, error) {
-	if len(questions) == 0 {
-		return nil, errNoQuestion
+	if n := len(questions); n == 0 || n > maxQuestions {
+		return nil, fmt.Errorf("%d questions: ask 1 to %d: %w", n, maxQuestions, ErrInvalid)
 	}
 	request := &consentv1.BatchCheckRequest{Tenant: tenant, Questions: make([]*consentv1.CheckQuestion, len(questions))}
 	for i := range questions {

@@ -10,6 +10,8 @@ import (
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
+const maxPermissions = 64 // of one question
+
 // Allowed reports whether a purpose may be pursued, for callers who only branch. It is false on every error.
 func (c *Client) Allowed(ctx context.Context, subject, permission string) bool {
 	answer, err := c.Check(ctx, Question{Subject: subject, Permission: permission})
@@ -42,7 +44,7 @@ func (c *Client) only(permission string, r reply) (Answer, error) {
 	if len(results) != 1 || results[0].GetPermission() != permission {
 		return Answer{}, errMisfit
 	}
-	g := c.groundAt(r.revision, r)
+	g := c.groundAt(r.revision, r.CheckResponse)
 	one := g.result(results[0])
 	return one.Answer, one.Err
 }
@@ -50,8 +52,8 @@ func (c *Client) only(permission string, r reply) (Answer, error) {
 // CheckAll decides 1 to 64 permissions of one subject, from one lookup. Whatever Permission the question has is passed over. There is one
 // result for each permission, in order; an error of CheckAll is as one of Check, and then there are none.
 func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string) ([]Result, error) {
-	if len(permissions) == 0 {
-		return nil, errNoQuestion
+	if n := len(permissions); n == 0 || n > maxPermissions {
+		return nil, fmt.Errorf("%d permissions: ask for 1 to %d: %w", n, maxPermissions, ErrInvalid)
 	}
 	if err := q.check(c.tenant, permissions); err != nil {
 		return nil, err
@@ -66,7 +68,7 @@ func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string
 	if err != nil {
 		return nil, err
 	}
-	g := c.groundAt(r.revision, r)
+	g := c.groundAt(r.revision, r.CheckResponse)
 	return g.results(permissions, r.GetResults())
 }
 
@@ -95,7 +97,7 @@ func (c *Client) askOnce(ctx context.Context, until time.Time, q *Question, perm
 	if err != nil {
 		return reply{}, err
 	}
-	g := c.groundAt(r.revision, r)
+	g := c.groundAt(r.revision, r.CheckResponse)
 	err = g.meets(d)
 	return r, err
 }

@@ -22,6 +22,8 @@ var (
 	ErrInvalid = errors.New("the request can't be: correct it")
 	// ErrUnknownPermission is returned for a permission that the tenant's policy doesn't declare.
 	ErrUnknownPermission = errors.New("the policy doesn't declare this permission: ask for one that it does, or put a policy that declares it")
+	// ErrDeadlineTooShort is returned for a write that is to be in effect everywhere before its deadline, and can't be. Nothing was written.
+	ErrDeadlineTooShort = errors.New("a write takes longer than the deadline until it is in effect everywhere: allow more time")
 	// ErrTooLarge is returned for a message that is larger than its method takes.
 	ErrTooLarge = errors.New("the message is too large: ask in several calls")
 	// ErrUnimplemented is returned for what the process asked doesn't know.
@@ -37,8 +39,10 @@ var meanings = map[string]error{
 	"BACKUP_UNUSABLE":    consent.ErrBackup,
 	"CANCELLED":          context.Canceled,
 	"DEADLINE_EXCEEDED":  context.DeadlineExceeded,
+	"DEADLINE_TOO_SHORT": ErrDeadlineTooShort,
 	"EPOCH_CHANGED":      consent.ErrEpoch,
 	"ETAG_MISMATCH":      consent.ErrETag,
+	"FUTURE_TIME":        ErrInvalid,
 	"INTERNAL":           ErrInternal,
 	"INVALID_ARGUMENT":   ErrInvalid,
 	"INVALID_POLICY":     ErrInvalid,
@@ -52,12 +56,14 @@ var meanings = map[string]error{
 	"REQUEST_ID_EXPIRED": consent.ErrRequestExpired,
 	"REQUEST_ID_FUTURE":  consent.ErrRequestFuture,
 	"REQUEST_ID_REUSED":  consent.ErrRequestReused,
+	"SLOW_READER":        ErrUnreachable, // the replica cut the stream off
 	"STALE":              consent.ErrStale,
 	"STORAGE_FULL":       consent.ErrStorageFull,
 	"TOO_MANY_NAMES":     consent.ErrTooManyNames,
 	"UNIMPLEMENTED":      ErrUnimplemented,
 	"UNKNOWN_MEMBER":     consent.ErrUnknownMember,
 	"UNKNOWN_PERMISSION": ErrUnknownPermission,
+	"UNKNOWN_SERVICE":    ErrUnimplemented,
 	"UNKNOWN_TENANT":     consent.ErrUnknownTenant,
 	"UNKNOWN_VERSION":    consent.ErrUnknownVersion,
 }
@@ -108,7 +114,7 @@ func errorOf(err error) error {
 // itemError is the same for the status of an item. A status that says OK where an answer should be is an error too.
 func itemError(s *statuspb.Status) error {
 	if s.GetCode() == int32(codes.OK) {
-		return statusError(status.New(codes.Internal, "neither an answer nor an error came"))
+		return errMisfit
 	}
 	return statusError(status.FromProto(s))
 }

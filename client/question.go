@@ -24,7 +24,6 @@ func (q *Question) law() consent.Question {
 }
 
 var (
-	errNoQuestion  = fmt.Errorf("nothing is asked: ask at least one permission: %w", ErrInvalid)
 	errNotText     = fmt.Errorf("tenant, subject and permissions have to be UTF-8: %w", ErrInvalid)
 	errSubject     = fmt.Errorf("the subject's id can't be used: give 1 to %d bytes of UTF-8: %w", consent.MaxSubjectBytes, ErrInvalid)
 	errSubjectType = fmt.Errorf("no such type of subject: take consent.Consumer or consent.Business: %w", ErrInvalid)

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/consentd/consentd/consent"
@@ -13,8 +14,9 @@ import (
 func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consistency, once func(consent.Consistency) error) error {
 	demand, own := c.written.demand(asked)
 	var tries pauses
+	var before error
 	for {
-		err := once(demand)
+		err := since(before, once(demand))
 		switch {
 		case err == nil:
 			return nil
@@ -27,7 +29,16 @@ func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consis
 		if !again || waitUntil(ctx, until, pause) != nil {
 			return err
 		}
+		before = err
 	}
+}
+
+// since returns an error of the last attempt, and if that was only that time was up, with it what kept the one before from an answer.
+func since(before, err error) error {
+	if before != nil && isAny(err, context.DeadlineExceeded, context.Canceled) {
+		return fmt.Errorf("%w (before: %w)", err, before)
+	}
+	return err
 }
 
 // until returns when a call is given up whose context doesn't say, and the zero time if it does.

@@ -30,7 +30,7 @@ func mayWriteAgain(err error) bool {
 
 // isElsewhere reports whether an error is about the process that answered, and not about the question.
 func isElsewhere(err error) bool {
-	return isAny(err, consent.ErrStale, consent.ErrNotReady, ErrUnimplemented)
+	return isAny(err, consent.ErrStale, consent.ErrNotReady)
 }
 
 // mayBeKnown reports whether a replica may know what the near cache doesn't.

@@ -17,6 +17,8 @@ import (
 	"github.com/consentd/consentd/server"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -93,7 +95,7 @@ func (r *rig) serve(tb testing.TB, address string, change ...func(*server.Option
 	tb.Helper()
 	s := &testServer{state: &faultyState{State: r.node}, served: make(chan error, 1)}
 	o := server.Options{
-		State: s.state, Records: r.node, Policies: r.node, Ready: r.node.Ready, Logger: slog.New(slog.DiscardHandler),
+		State: s.state, Records: r.node, Policies: r.node, Watching: r.node, Ready: r.node.Ready, Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, f := range change {
 		f(&o)
@@ -227,6 +229,7 @@ func fakeServer(tb testing.TB, register func(*grpc.Server)) (address string) {
 		tb.Fatal(err)
 	}
 	s := grpc.NewServer()
+	healthpb.RegisterHealthServer(s, health.NewServer())
 	register(s)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()

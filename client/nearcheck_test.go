@@ -1,0 +1,150 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/consentd/consentd/consent"
+	"github.com/google/uuid"
+)
+
+const nearBytes = 16 << 20
+
+// TestNearAnswersAlike: a client can't tell the near cache from a replica, but for what is fetched once.
+func TestNearAnswersAlike(t *testing.T) {
+	r := newRig(t, 2)
+	far, near := r.dial(t), r.dial(t, WithNearCache(nearBytes))
+	for _, q := range []Question{
+		{Subject: anna, Permission: newsletter}, {Subject: nobody, Permission: newsletter}, {Subject: strings.ToUpper(anna), Permission: newsletter},
+		{Subject: anna, Permission: "newsletter/phone", SubjectType: consent.Business}, {Subject: anna, Permission: "no/such"},
+		{Subject: "", Permission: newsletter}, {Subject: strings.Repeat("a", 257), Permission: newsletter}, {Subject: "\xff", Permission: newsletter},
+		{Subject: anna, Permission: "crm_storage", SubjectType: 7},
+		{Subject: anna, Permission: newsletter, Consistency: consent.Consistency{Full: true}},
+	} {
+		want, wantErr := far.Check(t.Context(), q)
+		for range 2 { // once fetched, and once held
+			got, err := near.Check(t.Context(), q)
+			if got.Decision != want.Decision || got.PolicyVersion != want.PolicyVersion || (err == nil) != (wantErr == nil) {
+				t.Errorf("%+v: %+v, %v; a replica says %+v, %v", q, got, err, want, wantErr)
+			}
+			for _, kind := range []error{ErrInvalid, ErrUnknownPermission} {
+				if errors.Is(err, kind) != errors.Is(wantErr, kind) {
+					t.Errorf("%+v: %v; a replica says %v", q, err, wantErr)
+				}
+			}
+			if err == nil && (got.CacheFor <= 0 || got.CacheFor > 2*time.Second || got.Revision.Epoch != want.Revision.Epoch) {
+				t.Errorf("%+v: %+v", q, got)
+			}
+		}
+	}
+	if s := near.near.Stats(); s.Hits == 0 || s.Fills == 0 {
+		t.Errorf("nothing was answered from memory: %+v", s)
+	}
+	if near.ForTenant("other").Allowed(t.Context(), anna, newsletter) || !near.Allowed(t.Context(), anna, newsletter) {
+		t.Error("tenants are mixed up")
+	}
+	results, err := near.BatchCheck(t.Context(), []Question{{Subject: anna, Permission: newsletter}, {Subject: nobody, Permission: newsletter}})
+	if err != nil || len(results) != 2 || !results[0].Allowed || results[1].Allowed || results[1].Err != nil {
+		t.Errorf("%+v, %v", results, err)
+	}
+	results, err = near.CheckAll(t.Context(), Question{Subject: anna}, newsletter, "no/such")
+	if err != nil || !results[0].Allowed || !errors.Is(results[1].Err, ErrUnknownPermission) {
+		t.Errorf("%+v, %v", results, err)
+	}
+	if _, err := near.CheckAll(t.Context(), Question{Subject: anna}, make([]string, 65)...); !errors.Is(err, ErrInvalid) {
+		t.Errorf("65 permissions: %v", err)
+	}
+}
+
+// TestNearReadsItsWrites: a withdrawal takes effect in the writer's own memory at once.
+func TestNearReadsItsWrites(t *testing.T) {
+	r := newRig(t, 2)
+	c := r.dial(t, WithNearCache(nearBytes))
+	if !c.Allowed(t.Context(), anna, newsletter) {
+		t.Fatal("denied")
+	}
+	written, err := c.Write(t.Context(), withdrawal(anna))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := consent.ParseRevision(written.GetRevision())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
+	if err != nil || answer.Allowed || answer.Reason != consent.ReasonWithdrawn || !includes(answer.Revision, at) {
+		t.Errorf("%+v, %v", answer, err)
+	}
+}
+
+// TestNearTakesPolicies: a policy takes effect in memory as everywhere.
+func TestNearTakesPolicies(t *testing.T) {
+	r := newRig(t, 1)
+	c := r.dial(t, WithNearCache(nearBytes))
+	if !c.Allowed(t.Context(), anna, newsletter) {
+		t.Fatal("denied")
+	}
+	put := consent.PolicyPut{
+		Tenant: defaultTenant, RequestID: consent.RequestID(uuid.Must(uuid.NewV7())),
+		Document: []byte("purposes:\n  other:\n    bases: [consent]\n"),
+	}
+	version, _, err := r.node.PutPolicy(t.Context(), put)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := Question{Subject: anna, Permission: newsletter, Consistency: consent.Consistency{AtLeast: version.Revision}}
+	if _, err := c.Check(t.Context(), q); !errors.Is(err, ErrUnknownPermission) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNearOutlivesReplicas: while the bound lasts, memory answers though nobody is there; then nothing does.
+func TestNearOutlivesReplicas(t *testing.T) {
+	r := newRig(t, 1)
+	c := r.dial(t, WithNearCache(nearBytes))
+	if !c.Allowed(t.Context(), anna, newsletter) {
+		t.Fatal("denied")
+	}
+	r.servers[0].kill()
+	killed := time.Now()
+	if answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter}); time.Since(killed) < time.Second && err != nil {
+		t.Errorf("within the bound: %+v, %v", answer, err)
+	}
+	awaitNil(t, func() error {
+		if c.Allowed(t.Context(), anna, newsletter) {
+			return errors.New("still allowed")
+		}
+		return nil
+	})
+	if _, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter}); !errors.Is(err, consent.ErrNotReady) {
+		t.Errorf("past the bound: %v", err)
+	}
+	again := r.serve(t, r.servers[0].address)
+	defer again.stop(t)
+	awaitNil(t, func() error {
+		_, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
+		return err
+	})
+}
+
+// TestMaxStaleness: data older than the caller takes is no data, wherever it comes from.
+func TestMaxStaleness(t *testing.T) {
+	r := newRig(t, 1)
+	for name, opts := range map[string][]Option{"stream": nil, "unary": {WithUnaryCalls()}} {
+		c := r.dial(t, append(opts, WithMaxStaleness(time.Nanosecond))...)
+		q := Question{Subject: anna, Permission: newsletter}
+		if answer, err := c.Check(t.Context(), q); !errors.Is(err, consent.ErrStale) || answer.Allowed {
+			t.Errorf("%s: %+v, %v", name, answer, err)
+		}
+		if _, err := c.BatchCheck(t.Context(), []Question{q}); !errors.Is(err, consent.ErrStale) {
+			t.Errorf("%s, a batch: %v", name, err)
+		}
+	}
+	c := r.dial(t, WithNearCache(nearBytes), WithMaxStaleness(time.Minute))
+	answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
+	if err != nil || answer.CacheFor > 2*time.Second {
+		t.Errorf("the cluster's bound was raised: %+v, %v", answer, err)
+	}
+}
