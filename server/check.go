@@ -36,13 +36,9 @@ func (s *permissionService) Check(ctx context.Context, r *consentv1.CheckRequest
 	if err != nil {
 		return nil, err
 	}
-	subject, err := subjectOf(r.GetSubject(), tenant)
-	if err != nil {
-		return nil, err
-	}
 	buf := s.borrow()
 	defer s.giveBack(buf)
-	record, err := s.state.Record(ctx, tenant, subject, buf)
+	view, tenant, record, err := s.recordOf(ctx, view, tenant, r.GetSubject(), buf)
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +77,35 @@ func (c *core) look(ctx context.Context, name string, demand *consentv1.Consiste
 		return view, nil, consent.ErrUnknownTenant
 	}
 	return view, tenant, nil
+}
+
+// recordOf returns a subject's record, and the state that it is of: as new as the one given, or newer. On a sidecar it is exactly of that
+// state.
+func (c *core) recordOf(
+	ctx context.Context, view consent.View, t *consent.Tenant, id string, buf *consent.Buffer,
+) (consent.View, *consent.Tenant, consent.Record, error) {
+	for {
+		subject, err := subjectOf(id, t)
+		if err != nil {
+			return view, t, nil, err
+		}
+		if c.near == nil {
+			record, err := c.state.Record(ctx, t, subject, buf)
+			return view, t, record, err
+		}
+		exact, record, err := c.near.Look(ctx, t, subject)
+		if err != nil {
+			return view, t, nil, err
+		}
+		now := exact.Tenants[t.Name]
+		if now == t {
+			return exact, t, record, nil
+		}
+		if now == nil {
+			return exact, nil, nil, consent.ErrUnknownTenant
+		}
+		view, t = exact, now
+	}
 }
 
 func (c *core) view(ctx context.Context, demand *consentv1.Consistency) (consent.View, error) {

@@ -135,18 +135,18 @@ func statusOf(err error) *status.Status {
 	case errors.As(err, &short):
 		return short.status()
 	}
-	if s, ok := foreignStatus(err); ok {
+	o := known(err)
+	if s, ok := foreignStatus(err); ok && o == &internal { // of an error of ours that wraps one, ours is what it means
 		return s
 	}
-	o := known(err)
 	if errors.Is(o.err, consent.ErrStale) {
 		return staleStatus(o, err)
 	}
 	return o.status()
 }
 
-// foreignStatus is for what the library itself says of a stream: it has told the caller already, if that is still there, but metrics and
-// log go by what is returned.
+// foreignStatus is for what a replica said of a call that was passed on, and for what the library itself says of a stream: that it has told
+// the caller already, if that is still there, but metrics and log go by what is returned.
 func foreignStatus(err error) (s *status.Status, ok bool) {
 	var given interface{ GRPCStatus() *status.Status }
 	if !errors.As(err, &given) {

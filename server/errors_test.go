@@ -63,6 +63,8 @@ func TestStatusOf(t *testing.T) {
 		{status.Error(codes.Unavailable, "transport is closing"), codes.Canceled, "CANCELLED"},
 		{status.Error(codes.Internal, "failed to unmarshal"), codes.Internal, "INTERNAL"},
 		{statusOf(consent.ErrStale).Err(), codes.Unavailable, "STALE"},
+		{fmt.Errorf("%w (%w)", consent.ErrNotReady, status.Error(codes.Unavailable, "gone")), codes.Unavailable, "NOT_READY"},
+		{fmt.Errorf("%w (%w)", consent.ErrNotReady, statusOf(consent.ErrEpoch).Err()), codes.Unavailable, "NOT_READY"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.reason, func(t *testing.T) {

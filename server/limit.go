@@ -19,7 +19,6 @@ const (
 	idlePing          = time.Minute      // of ours, to find connections whose other end is gone
 	idlePingTimeout   = 20 * time.Second
 	defaultInFlight   = 8192
-	defaultWorkers    = 64
 	questionsPerPlace = 64 // so many questions of a batch weigh as much as a call
 )
 

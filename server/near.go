@@ -15,6 +15,8 @@ import (
 // Near is the State of a sidecar.
 type Near interface {
 	State
+	// Look returns what Record would, and the View that it is exactly of. If the tenant in it isn't t any more, another policy took effect.
+	Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error)
 	// Held returns what Record would, if that is here. It fetches nothing and waits for nothing.
 	Held(t *consent.Tenant, subject string) (consent.Record, bool)
 }

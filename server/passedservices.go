@@ -181,9 +181,7 @@ func (p *passing) sendAll() {
 		err := p.caller.RecvMsg(request)
 		switch {
 		case errors.Is(err, io.EOF):
-			if p.settled.CompareAndSwap(false, true) {
-				err = p.replica.CloseSend()
-			}
+			err = p.sentAll()
 		case err == nil:
 			err = p.replica.SendMsg(request)
 			if err == nil {
@@ -195,6 +193,19 @@ func (p *passing) sendAll() {
 		}
 		return
 	}
+}
+
+// sentAll passes on that it was all, unless the server was told to stop before.
+func (p *passing) sentAll() error {
+	select {
+	case <-p.draining:
+		return errDraining
+	default:
+	}
+	if !p.settled.CompareAndSwap(false, true) {
+		return nil // it was told meanwhile
+	}
+	return p.replica.CloseSend()
 }
 
 // minded ends the call when the server is told to stop, unless all of it is passed on: what a restore has begun then may not be undone.

@@ -107,13 +107,18 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	if r.replicaConn == nil {
 		r.replicaConn = r.conn
 	}
-	r.permissions = consentv1.NewPermissionServiceClient(r.conn)
-	r.records = consentv1.NewRecordServiceClient(r.conn)
-	r.policies = consentv1.NewPolicyServiceClient(r.conn)
-	r.cluster = consentv1.NewClusterServiceClient(r.conn)
-	r.watch = consentv1.NewWatchServiceClient(r.replicaConn)      // which a sidecar doesn't have
-	r.discovery = peerv1.NewDiscoveryServiceClient(r.replicaConn) // nor this
+	r.discovery = peerv1.NewDiscoveryServiceClient(r.replicaConn) // which a sidecar doesn't have
+	r.connect(r.conn)
 	return r
+}
+
+// connect makes the clients of what a sidecar has too.
+func (r *rig) connect(conn *grpc.ClientConn) {
+	r.permissions = consentv1.NewPermissionServiceClient(conn)
+	r.records = consentv1.NewRecordServiceClient(conn)
+	r.policies = consentv1.NewPolicyServiceClient(conn)
+	r.cluster = consentv1.NewClusterServiceClient(conn)
+	r.watch = consentv1.NewWatchServiceClient(conn)
 }
 
 // serve runs a server until the test ends, and returns a connection to it.

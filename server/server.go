@@ -39,7 +39,7 @@ type Options struct {
 	Registerer  prometheus.Registerer // where metrics are registered. None: nowhere
 	Now         func() time.Time      // with a monotonic reading. None: time.Now
 	MaxInFlight int64                 // calls that run at once before more are shed; large ones get half. 0: 8192
-	Workers     uint32                // goroutines kept for calls; with more calls, one is started for each. 0: 64
+	Workers     uint32                // goroutines kept for calls, as in grpc.NumStreamWorkers. 0: one is started for each call
 }
 
 func (o *Options) validate() error {
@@ -71,9 +71,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = defaultInFlight
-	}
-	if o.Workers == 0 {
-		o.Workers = defaultWorkers
 	}
 }
 

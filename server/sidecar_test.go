@@ -21,9 +21,22 @@ func behindASidecar(t *testing.T) bool {
 // nearMemory holds a part of the state.
 type nearMemory struct {
 	State
-	mu   sync.Mutex
-	held func(subject string) bool // nil: what was asked for before
-	seen map[string]bool
+	mu    sync.Mutex
+	held  func(subject string) bool // nil: what was asked for before
+	seen  map[string]bool
+	fetch func() // before what isn't held is here
+}
+
+func (n *nearMemory) Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error) {
+	if n.fetch != nil && !n.held(subject) {
+		n.fetch()
+	}
+	record, err := n.Record(ctx, t, subject, nil)
+	if err != nil {
+		return consent.View{}, nil, err
+	}
+	view, err := n.View(ctx, consent.Consistency{})
+	return view, record, err
 }
 
 func (n *nearMemory) Held(t *consent.Tenant, subject string) (consent.Record, bool) {
