@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,18 +32,50 @@ func TestDeployedSettings(t *testing.T) {
 	}
 }
 
+// TestDeployedSidecars does the same for sidecars.
+func TestDeployedSidecars(t *testing.T) {
+	for name, args := range map[string][]string{
+		"systemd":    append(unitArgs(t, "consentd-sidecar.service", "sidecar"), "--config", "../../deploy/systemd/sidecar.yaml"),
+		"kubernetes": manifestArgs(t, "sidecar.yaml", "Deployment", func(p pod) []string { return p.InitContainers[0].Args }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &sidecarConfig{}
+			settleInto(t, "sidecar", s.add, args)
+			if err := s.validate(); err != nil {
+				t.Error(err)
+			}
+			conn, err := s.connect()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+			if s.cacheSize != defaultCache || !slices.Equal(s.front.listen, []string{"unix:///run/consentd/consentd.sock"}) {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
 // settleServe returns what serve would run with.
 func settleServe(t *testing.T, args []string) *serveConfig {
 	t.Helper()
+	s := &serveConfig{}
+	settleInto(t, "serve", s.add, args)
+	return s
+}
+
+// settleInto gives a command's flags what it would run with.
+func settleInto(t *testing.T, name string, add func(*cobra.Command), args []string) {
+	t.Helper()
 	c := &cli{process: process{environ: func() []string { return nil }}}
-	root, s := newRootCommand(c), &serveConfig{}
+	root := newRootCommand(c)
 	for _, cmd := range root.Commands() {
-		if cmd.Name() == "serve" {
+		if cmd.Name() == name {
 			root.RemoveCommand(cmd)
 		}
 	}
-	cmd := &cobra.Command{Use: "serve", Run: func(*cobra.Command, []string) {}}
-	s.add(cmd)
+	cmd := &cobra.Command{Use: name, Run: func(*cobra.Command, []string) {}}
+	add(cmd)
 	root.AddCommand(cmd)
 	if err := cmd.ParseFlags(args); err != nil {
 		t.Fatal(err)
@@ -50,19 +83,28 @@ func settleServe(t *testing.T, args []string) *serveConfig {
 	if err := c.applySettings(root, cmd); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 // unitFlags are what the unit starts serve with, on a host named consentd-1.
 func unitFlags(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../deploy/systemd/consentd.service")
+	args := unitArgs(t, "consentd.service", "serve")
+	for i, arg := range args {
+		args[i] = strings.ReplaceAll(arg, "%H", "consentd-1")
+	}
+	return args
+}
+
+// unitArgs are what a unit starts a command with, without --config.
+func unitArgs(t *testing.T, unit, command string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/systemd/" + unit)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if command, found := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=/usr/local/bin/consentd serve "); found {
-			return strings.Fields(strings.ReplaceAll(strings.ReplaceAll(command, "%H", "consentd-1"), "--config /etc/consentd/consentd.yaml", ""))
+		if rest, found := strings.CutPrefix(strings.TrimSpace(line), "ExecStart=/usr/local/bin/consentd "+command+" --config "); found {
+			return strings.Fields(rest)[1:]
 		}
 	}
 	t.Fatal("the unit starts nothing")
@@ -72,7 +114,23 @@ func unitFlags(t *testing.T) []string {
 // podFlags are what the pod consentd-1 starts serve with.
 func podFlags(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("../../deploy/kubernetes/consentd.yaml")
+	args := manifestArgs(t, "consentd.yaml", "StatefulSet", func(p pod) []string { return p.Containers[0].Args })
+	for i, arg := range args {
+		args[i] = strings.NewReplacer("$(POD_NAME)", "consentd-1", "$(POD_NAMESPACE)", "default").Replace(arg)
+	}
+	return args
+}
+
+// pod is what tests look at in the template of one.
+type pod struct {
+	InitContainers []struct{ Args []string } `yaml:"initContainers"`
+	Containers     []struct{ Args []string }
+}
+
+// manifestArgs are what a container of a manifest is started with, without the command.
+func manifestArgs(t *testing.T, manifest, kind string, of func(pod) []string) []string {
+	t.Helper()
+	text, err := os.ReadFile("../../deploy/kubernetes/" + manifest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,11 +138,7 @@ func podFlags(t *testing.T) []string {
 	for {
 		var object struct {
 			Kind string
-			Spec struct {
-				Template struct {
-					Spec struct{ Containers []struct{ Args []string } }
-				}
-			}
+			Spec struct{ Template struct{ Spec pod } }
 		}
 		err := documents.Decode(&object)
 		if errors.Is(err, io.EOF) {
@@ -93,15 +147,10 @@ func podFlags(t *testing.T) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if object.Kind != "StatefulSet" {
-			continue
+		if object.Kind == kind {
+			return of(object.Spec.Template.Spec)[1:]
 		}
-		var args []string
-		for _, arg := range object.Spec.Template.Spec.Containers[0].Args[1:] {
-			args = append(args, strings.NewReplacer("$(POD_NAME)", "consentd-1", "$(POD_NAMESPACE)", "default").Replace(arg))
-		}
-		return args
 	}
-	t.Fatal("there is no StatefulSet")
+	t.Fatalf("there is no %s", kind)
 	return nil
 }

@@ -79,6 +79,26 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
+// TestNearMetricsAreDocumented does the same for those of a near cache and docs/sidecar.md.
+func TestNearMetricsAreDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/sidecar.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, m := range nearMetrics() {
+		known["consentd_"+m.name] = true
+		if !strings.Contains(string(docs), "`consentd_"+m.name+"`") {
+			t.Errorf("consentd_%s isn't mentioned", m.name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`consentd_[a-z_]+`).FindAllString(string(docs), -1) {
+		if !known[name] {
+			t.Errorf("%s is mentioned, and there is none", name)
+		}
+	}
+}
+
 // ofOthers are flags of other programs that are mentioned.
 var ofOthers = []string{"from-file", "now", "system", "local", "help", "subject"}
 

@@ -1,20 +1,13 @@
 package main
 
 import (
-	"math"
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/consentd/consentd/cluster"
 )
 
 // nodeMetric is one figure of the node.
-type nodeMetric struct {
-	name, help string
-	kind       prometheus.ValueType
-	value      func(cluster.Stats) float64 // NaN: left out
-}
+type nodeMetric = metricOf[cluster.Stats]
 
 // nodeMetrics are all of them.
 func nodeMetrics() []nodeMetric {
@@ -80,27 +73,22 @@ func nodeHistograms() []nodeHistogram {
 // nodeCollector reads the node's figures when they are asked for, all at once, so that they fit together.
 type nodeCollector struct {
 	node    *cluster.Node
-	metrics []nodeMetric
+	metrics metricSet[cluster.Stats]
 	times   []nodeHistogram
-	descs   []*prometheus.Desc // of metrics, then of times
+	descs   []*prometheus.Desc // of times
 }
 
 func newNodeCollector(node *cluster.Node) *nodeCollector {
-	c := &nodeCollector{node: node, metrics: nodeMetrics(), times: nodeHistograms()}
-	add := func(name, help string) {
-		c.descs = append(c.descs, prometheus.NewDesc(prometheus.BuildFQName("consentd", "", name), help, nil, nil))
-	}
-	for _, m := range c.metrics {
-		add(m.name, m.help)
-	}
+	c := &nodeCollector{node: node, metrics: newMetricSet(nodeMetrics()), times: nodeHistograms()}
 	for _, h := range c.times {
-		add(h.name, h.help)
+		c.descs = append(c.descs, newDesc(h.name, h.help))
 	}
 	return c
 }
 
 // Describe implements prometheus.Collector.
 func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
+	c.metrics.describe(descs)
 	for _, desc := range c.descs {
 		descs <- desc
 	}
@@ -109,39 +97,12 @@ func (c *nodeCollector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *nodeCollector) Collect(metrics chan<- prometheus.Metric) {
 	stats := c.node.Stats()
-	for i, m := range c.metrics {
-		if value := m.value(stats); !math.IsNaN(value) {
-			metrics <- prometheus.MustNewConstMetric(c.descs[i], m.kind, value)
-		}
-	}
+	c.metrics.collect(stats, metrics)
 	for i, h := range c.times {
 		took, buckets := h.value(stats), map[float64]uint64{}
 		for bound, count := range took.AtMost {
 			buckets[bound.Seconds()] = count
 		}
-		metrics <- prometheus.MustNewConstHistogram(c.descs[len(c.metrics)+i], took.Count, took.Sum.Seconds(), buckets)
+		metrics <- prometheus.MustNewConstHistogram(c.descs[i], took.Count, took.Sum.Seconds(), buckets)
 	}
-}
-
-func number(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// timestamp returns the seconds since 1970, and NaN for the zero time.
-func timestamp(t time.Time) float64 {
-	if t.IsZero() {
-		return math.NaN()
-	}
-	return float64(t.UnixMilli()) / 1000
-}
-
-// unlessNegative returns NaN for what is under 0.
-func unlessNegative(value float64) float64 {
-	if value < 0 {
-		return math.NaN()
-	}
-	return value
 }

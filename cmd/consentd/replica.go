@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -144,19 +143,6 @@ func (r *replica) applyPolicy(ctx context.Context, node *cluster.Node) error {
 	return nil
 }
 
-// announce tells whoever waits for it that the replica answers now, and where.
-func (r *replica) announce() error {
-	ready := readyOutput{OpsListen: addrOf(r.opsSocket), PID: os.Getpid()}
-	for _, listener := range r.listeners {
-		ready.Listen = append(ready.Listen, addrOf(listener))
-	}
-	if err := writeReadyFile(r.config.readyFile, ready); err != nil {
-		return err
-	}
-	r.log.Info("ready", "listen", ready.Listen, "ops_listen", ready.OpsListen, "version", version)
-	return nil
-}
-
 // leave lets another replica lead while this one still answers, and then stops answering.
 func (r *replica) leave(node *cluster.Node, services *server.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
@@ -164,21 +150,8 @@ func (r *replica) leave(node *cluster.Node, services *server.Server) error {
 	if err := node.HandOver(ctx); err != nil {
 		r.log.Warn("leadership couldn't be handed over: the others will elect a leader", "why", err)
 	}
-	r.log.Info("stopping: calls that run are finished", "at_most", r.config.drainTimeout.String())
+	r.log.Info("stopping: calls that run are finished", "at_most", r.front.config.drainTimeout.String())
 	return r.drain(services)
-}
-
-// drain finishes what runs. Calls that take too long are cut off, which is no fault of the replica's.
-func (r *replica) drain(services *server.Server) error {
-	r.stopping.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), r.config.drainTimeout)
-	defer cancel()
-	err := services.Drain(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		r.log.Warn("calls were cut off that still ran", "after", r.config.drainTimeout.String())
-		return nil
-	}
-	return err
 }
 
 // within closes what may hang with its disk. An error after the time says so; the process may end then, since whatever was acknowledged

@@ -46,7 +46,8 @@ func TestPolicyOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	r := &replica{cli: &cli{tenant: "default"}, config: &serveConfig{}, log: slog.New(slog.DiscardHandler), policy: policy}
+	r := &replica{cli: &cli{tenant: "default"}, config: &serveConfig{}, policy: policy}
+	r.log = slog.New(slog.DiscardHandler)
 	apply := func(full bool) error {
 		t.Helper()
 		node := openFullDisk(t, dir, full)

@@ -65,6 +65,7 @@ on) and from flags; each overrides the one before.`,
 
 	root.AddCommand(
 		newServeCommand(c),
+		newSidecarCommand(c),
 		newPolicyCommand(c),
 		newRecordCommand(c),
 		newCheckCommand(c),

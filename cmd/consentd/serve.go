@@ -4,15 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
-	"slices"
-	"sync/atomic"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/consentd/consentd/cluster"
@@ -63,35 +55,30 @@ acknowledged.`,
 
 // replica is what runs while serve does.
 type replica struct {
+	front
 	cli        *cli
 	config     *serveConfig
-	log        *slog.Logger
-	listeners  []net.Listener
-	opsSocket  net.Listener
 	neighbours *neighbours
-	metrics    *prometheus.Registry
 	policy     []byte // to apply; nil for none
 	backend    backend
 	operations operations
 	served     chan error // why serving ended
-	stopping   atomic.Bool
 }
 
 func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 	if err := s.validate(); err != nil {
 		return err
 	}
-	r := &replica{
-		cli: c, config: s, log: c.newLogger(s.logLevel), metrics: prometheus.NewRegistry(), served: make(chan error, 2),
-	}
+	r := &replica{front: c.newFront(&s.front), cli: c, config: s, served: make(chan error, 2)}
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	ops := r.serveOps()
+	ops := r.serveOps(r.ready)
 	defer ops.Close() //nolint:errcheck // the process ends
 	services, err := r.newServices()
 	if err != nil {
-		return errors.Join(err, r.abandon())
+		r.abandon()
+		return errors.Join(err, r.neighbours.close())
 	}
 	go func() { r.served <- services.Serve(r.listeners...) }()
 	return r.open(ctx, services)
@@ -122,7 +109,7 @@ func (r *replica) open(ctx context.Context, services *server.Server) error {
 		return err // a node that failed may hang when it is closed
 	}
 	// In this order: others are answered as long as the node can; and once it is closed, the next process may be ready.
-	err = errors.Join(err, r.neighbours.stop(), removeReadyFile(r.config.readyFile), within(closeTimeout, node.Close), r.neighbours.close())
+	err = errors.Join(err, r.neighbours.stop(), removeReadyFile(r.front.config.readyFile), within(closeTimeout, node.Close), r.neighbours.close())
 	r.log.Info("stopped")
 	return err
 }
@@ -137,33 +124,13 @@ func (r *replica) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r.listen(ctx)
-}
-
-// listen opens every address, or none.
-func (r *replica) listen(ctx context.Context) (err error) {
-	for _, addr := range append(slices.Clone(r.config.listen), r.config.opsListen) {
-		listener, err := server.Listen(ctx, addr, server.ListenOptions{AllowNonLoopback: r.config.anywhere})
-		if err != nil {
-			closeAll(r.listeners)
-			return listenError(addr, err)
-		}
-		r.listeners = append(r.listeners, listener)
-	}
-	if r.neighbours, err = openNeighbours(ctx, &r.config.peers, r.log); err != nil {
-		closeAll(r.listeners)
+	if err := r.listen(ctx); err != nil {
 		return err
 	}
-	last := len(r.listeners) - 1
-	r.listeners, r.opsSocket = r.listeners[:last], r.listeners[last]
-	return nil
-}
-
-// abandon closes the addresses that nobody will serve.
-func (r *replica) abandon() error {
-	closeAll(r.listeners)
-	return r.neighbours.close()
+	if r.neighbours, err = openNeighbours(ctx, &r.config.peers, r.log); err != nil {
+		r.abandon()
+	}
+	return err
 }
 
 // ready says why the replica doesn't answer yet, or no longer.
@@ -179,21 +146,6 @@ func (r *replica) ready() error {
 	}
 }
 
-// serveOps answers while the node is still opened, so that whoever starts the process can tell slow from dead.
-func (r *replica) serveOps() *http.Server {
-	ops := &http.Server{
-		Handler:           server.OpsHandler(server.OpsOptions{Gatherer: r.metrics, Ready: r.ready, Profiling: r.config.pprof}),
-		ReadHeaderTimeout: 5 * time.Second,
-		ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelWarn),
-	}
-	go func() {
-		if err := ops.Serve(r.opsSocket); !errors.Is(err, http.ErrServerClosed) {
-			r.log.Error("the ops address can't be served", "error", err)
-		}
-	}()
-	return ops
-}
-
 // nodeFailure is a fault after which the process must not go on.
 type nodeFailure struct{ err error }
 
@@ -204,7 +156,7 @@ func (f *nodeFailure) Unwrap() error { return f.err }
 // run answers until a signal, a failure of the node, or one of the server.
 func (r *replica) run(ctx context.Context, node *cluster.Node, services *server.Server) error {
 	// Only now is a ready file sure to be a stale one: until the directory and the addresses are this process's, it may be of another.
-	if err := removeReadyFile(r.config.readyFile); err != nil {
+	if err := removeReadyFile(r.front.config.readyFile); err != nil {
 		return errors.Join(err, r.drain(services))
 	}
 	ready, err := r.start(ctx, node)

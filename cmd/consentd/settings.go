@@ -17,7 +17,7 @@ import (
 const environmentPrefix = "CONSENTD_"
 
 // applySettings gives every flag that wasn't given the value of the environment, or else of the file. What can be set that way are the
-// flags that all commands share and those of serve: a setting of one call alone, as --dry-run, must not hide in a file.
+// flags that all commands share and those of serve and sidecar: a setting of one call alone, as --dry-run, must not hide in a file.
 func (c *cli) applySettings(root, cmd *cobra.Command) error {
 	known := settingNames(root)
 	environment := koanf.New(".")
@@ -64,7 +64,7 @@ func settingNames(root *cobra.Command) []string {
 	}
 	root.PersistentFlags().VisitAll(add)
 	for _, command := range root.Commands() {
-		if command.Name() == "serve" {
+		if name := command.Name(); name == "serve" || name == "sidecar" {
 			command.Flags().VisitAll(add)
 		}
 	}
