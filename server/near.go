@@ -65,7 +65,11 @@ func (c *core) isElsewhere(err error) bool {
 // mayWait reports whether the answer to a check may take longer than a moment: it asks for newer state than is here, or for a record that
 // has to be fetched.
 func (c *core) mayWait(ctx context.Context, r *consentv1.CheckRequest) bool {
-	if r.GetConsistency().GetAtLeast() != "" || r.GetConsistency().GetFullyConsistent() {
+	demand, err := consistencyOf(r.GetConsistency())
+	if err != nil {
+		return false
+	}
+	if demand.Full || !c.hasReached(ctx, demand.AtLeast) {
 		return true
 	}
 	if c.near == nil {
@@ -76,4 +80,13 @@ func (c *core) mayWait(ctx context.Context, r *consentv1.CheckRequest) bool {
 		return c.isElsewhere(err)
 	}
 	return !c.isHeld(tenant, r.GetSubject())
+}
+
+// hasReached reports whether the state here includes a revision, as all do the zero one.
+func (c *core) hasReached(ctx context.Context, r consent.Revision) bool {
+	if r == (consent.Revision{}) {
+		return true
+	}
+	view, err := c.viewAt(ctx, consent.Consistency{})
+	return err == nil && view.Revision.Epoch == r.Epoch && view.Revision.Index >= r.Index
 }

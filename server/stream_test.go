@@ -87,6 +87,26 @@ func TestQuestionsTogether(t *testing.T) {
 	}
 }
 
+// TestReachedRevisionsDontWait: a caller who reads its own write, where that is in effect already, is answered with the others.
+func TestReachedRevisionsDontWait(t *testing.T) {
+	r := newRig(t)
+	at := r.write(t, event(anna, consentv1.EventKind_EVENT_KIND_WITHDRAWN, "newsletter/email")).GetRevision()
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	reached := &consentv1.CheckRequest{
+		Subject: anna, Permissions: []string{"newsletter/email"},
+		Consistency: &consentv1.Consistency{Requirement: &consentv1.Consistency_AtLeast{AtLeast: at}},
+	}
+	message := ask(0, reached)
+	message.Also = []*consentv1.StreamCheckRequest{ask(1, reached)}
+	if err := stream.Send(message); err != nil {
+		t.Fatal(err)
+	}
+	reply := must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+	if reply.GetCorrelationId() != 0 || len(reply.GetAlso()) != 1 || reasonOf(t, reply.GetCheck()) != consentv1.Reason_REASON_WITHDRAWN {
+		t.Errorf("answers %v, want 0 and 1 together", reply)
+	}
+}
+
 func TestTooManyQuestionsTogether(t *testing.T) {
 	r := newRig(t)
 	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
