@@ -89,8 +89,13 @@ func spawnAt(t *testing.T, addr, dataDir string, more ...string) *replicaProcess
 // launch starts the binary, and waits for nothing.
 func launch(t *testing.T, addr, dataDir string, more ...string) *replicaProcess {
 	t.Helper()
+	return runServing(t, addr, append([]string{"serve", "--data-dir", dataDir, "--listen", addr, "--ops-listen", "127.0.0.1:0"}, more...)...)
+}
+
+// runServing starts the binary for a command that serves.
+func runServing(t *testing.T, addr string, args ...string) *replicaProcess {
+	t.Helper()
 	p := &replicaProcess{addr: addr}
-	args := append([]string{"serve", "--data-dir", dataDir, "--listen", p.addr, "--ops-listen", "127.0.0.1:0"}, more...)
 	p.cmd = exec.Command(binary(t), args...)
 	logs, err := p.cmd.StderrPipe()
 	if err != nil {

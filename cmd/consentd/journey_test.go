@@ -43,8 +43,10 @@ var passing = []struct {
 }
 
 // TestJourney walks through what most people do with the command line, and compares all of it with a golden file.
-func TestJourney(t *testing.T) {
-	addr := startServer(t)
+func TestJourney(t *testing.T) { takeJourney(t, startServer(t)) }
+
+func takeJourney(t *testing.T, addr string) {
+	t.Helper()
 	var transcript strings.Builder
 	for _, line := range strings.Split(strings.TrimSpace(journey), "\n") {
 		got := ask(t, addr, strings.Fields(line)...)
@@ -69,7 +71,7 @@ func TestJourney(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("the commands print something else (go test -run %s -update writes it anew):\n%s", t.Name(), diff)
+		t.Errorf("the commands print something else (go test -run TestJourney$ -update writes it anew):\n%s", diff)
 	}
 }
 

@@ -9,6 +9,12 @@ import (
 
 // TestNodeClient runs the example client in another language, which knows nothing but the protos, against the real binary.
 func TestNodeClient(t *testing.T) {
+	p := spawn(t, filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0")
+	runNodeClient(t, p.addr, p.addrs[1])
+}
+
+func runNodeClient(t *testing.T, addrs ...string) {
+	t.Helper()
 	const client = "../../examples/clients/node"
 	missing := t.Skipf
 	if os.Getenv("CI") == "true" {
@@ -21,8 +27,7 @@ func TestNodeClient(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(client, "node_modules")); err != nil {
 		missing("the client's packages aren't installed: run npm ci in %s", client)
 	}
-	p := spawn(t, filepath.Join(t.TempDir(), "data"), "--listen", "127.0.0.1:0")
-	for _, addr := range []string{p.addr, p.addrs[1]} {
+	for _, addr := range addrs {
 		cmd := exec.CommandContext(t.Context(), node, "check.js", addr)
 		cmd.Dir = client
 		out, err := cmd.CombinedOutput()
