@@ -321,7 +321,8 @@ func (e *entry) finish() error {
 	return nil
 }
 
-// Advance notes that the log has passed an index without a command for the store. It becomes durable with the next Sync or entry.
+// Advance notes that the log has passed an index without a command for the store. It becomes durable with the next Sync or entry. There is a
+// new head, the same but for its revision: whoever was told of the index, by a near cache or after a start, may ask for a state of it.
 func (s *Store) Advance(index uint64) {
 	s.applying.Lock()
 	defer s.applying.Unlock()
@@ -332,7 +333,10 @@ func (s *Store) Advance(index uint64) {
 	if st.restoring == nil {
 		st.meta.applied = index
 	}
-	st.changes.advance(index)
+	head := *st.head.Load()
+	head.Revision.Index = index
+	st.changes.publish(&head, nil)
+	st.head.Store(&head)
 	s.applied.set(index)
 }
 

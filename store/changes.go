@@ -126,13 +126,6 @@ func (c *changes) tenantsAfter(index uint64) []changedTenant {
 	return c.tenants[sort.Search(len(c.tenants), func(i int) bool { return c.tenants[i].index > index }):]
 }
 
-// advance says that the state is at an index which has no command.
-func (c *changes) advance(index uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reached = index
-}
-
 // position returns where the state is. Records read after it are at least as new.
 func (c *changes) position() consent.Revision {
 	c.mu.RLock()
