@@ -45,6 +45,16 @@ type chaosRun struct {
 	bound    time.Duration
 	step     string         // the fault that begins or ends
 	took     map[string]int // how often each has done something
+
+	apis    *chaosAPIs
+	near    []*chaosNear
+	trouble *chaosTrouble
+	renewed int // near caches that were replaced
+
+	restored    *chaos.Restore // nil if none was asked for
+	replaced    uint64         // the epoch before
+	restoring   chan struct{}
+	restoration string // the fault that has restored
 }
 
 // chaosSubjects are few enough that callers meet.
@@ -70,15 +80,12 @@ func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 			o.Logger = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)
 		}
 	})
-	if _, _, err := r.c.node("n1").PutPolicy(tb.Context(), consent.PolicyPut{
-		Tenant: "shop", RequestID: newRequestID(tb), Document: []byte(chaosPolicy),
-	}); err != nil {
-		tb.Fatal(err)
-	}
+	r.prepare()
 	replicas := map[string]chaos.Replica{}
 	for _, id := range r.c.ids {
 		replicas[id] = &chaosReplica{net: r.c.net, id: id, odd: r.odd}
 	}
+	r.subjects = append(r.subjects, chaos.PolicySubject)
 	for i := range chaosSubjects {
 		r.subjects = append(r.subjects, fmt.Sprintf("subject-%d", i))
 	}
@@ -86,7 +93,27 @@ func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 		Replicas: replicas, Subjects: r.subjects, Writers: 6, Checkers: 6, Pause: 8 * time.Millisecond,
 		WriteWait: 700 * time.Millisecond, CheckWait: 300 * time.Millisecond, Seed: seed, Recorder: chaos.NewRecorder(),
 	}
+	r.addCaches(seed)
 	return r
+}
+
+// prepare puts the policies under which the load is judged.
+func (r *chaosRun) prepare() {
+	r.tb.Helper()
+	n, ctx := r.c.node("n1"), r.tb.Context()
+	holder := chaos.Write{Kind: chaos.Grant, Subject: chaos.PolicyHolder, Reference: "holder", RequestID: newRequestID(r.tb)}
+	for tenant, document := range map[string]string{
+		"shop": chaosPolicy, chaos.PolicyTenant: string(chaos.PolicyOf(chaos.Write{Kind: chaos.Withdraw})),
+	} {
+		if _, _, err := n.PutPolicy(ctx, consent.PolicyPut{
+			Tenant: tenant, RequestID: newRequestID(r.tb), Document: []byte(document),
+		}); err != nil {
+			r.tb.Fatal(err)
+		}
+	}
+	if _, err := n.Write(ctx, chaosEvent(chaos.PolicyTenant, holder)); err != nil {
+		r.tb.Fatal(err)
+	}
 }
 
 // run carries out a plan, and judges. It returns the calls.
@@ -135,17 +162,21 @@ func (r *chaosRun) take() { r.took[r.step]++ }
 func (r *chaosRun) mend() {
 	r.tb.Helper()
 	r.c.heal()
+	r.trouble.heal()
+	r.trouble.calm.Store(true)
 	for _, disk := range r.disks {
 		disk.full.Store(false)
 	}
 	r.restart(r.c.ids)
 	waitFor(r.tb, "the learner to be a member", func() bool { return r.addLearner() == nil })
+	r.endRestoring()
 }
 
 // judge returns what the judges find.
 func (r *chaosRun) judge(ops []chaos.Op) error {
 	r.tb.Helper()
 	r.c.waitEqual()
+	r.waitCaches()
 	h := &chaos.History{Bound: r.bound, Ops: ops, Recorded: map[string]map[string][]chaos.Event{}}
 	for _, id := range r.c.ids {
 		var err error
@@ -153,5 +184,6 @@ func (r *chaosRun) judge(ops []chaos.Op) error {
 			return err
 		}
 	}
-	return errors.Join(append(r.odd.all, chaos.Judge(h))...)
+	err := r.settle(h)
+	return errors.Join(append(r.odd.all, err, chaos.Judge(h), r.compareCaches())...)
 }

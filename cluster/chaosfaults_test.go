@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -18,7 +19,7 @@ import (
 
 // chaosFaults are what can happen to a cluster in one process. Each returns how it ends, if it does, and takes note when it has done
 // something.
-var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
+var chaosFaults = merged(nearFaults(), map[string]func(*chaosRun, *rand.Rand) func(){
 	"power loss of the leader":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.leads()) },
 	"power loss of a follower":      func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.follows(d)) },
 	"power loss of all":             func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, r.c.ids...) },
@@ -46,6 +47,11 @@ var chaosFaults = map[string]func(*chaosRun, *rand.Rand) func(){
 	"slow disks":                    (*chaosRun).slowDisks,
 	"learner away past the log":     func(r *chaosRun, d *rand.Rand) func() { return r.loses(d, "l1") },
 	"power loss while it starts up": (*chaosRun).losesTwice,
+})
+
+func merged[K comparable, V any](into, more map[K]V) map[K]V {
+	maps.Copy(into, more)
+	return into
 }
 
 // leads returns who leads, or anyone that runs.

@@ -48,7 +48,7 @@ func (r *chaosReplica) Write(ctx context.Context, w chaos.Write) (chaos.Reply, e
 	if n == nil {
 		return chaos.Reply{}, chaos.ErrNotDone
 	}
-	result, err := n.Write(ctx, chaosWrite(w))
+	reply, err := chaosWrite(ctx, n, w)
 	switch {
 	case r.node() != n:
 		return chaos.Reply{}, errCrashed
@@ -60,10 +60,20 @@ func (r *chaosReplica) Write(ctx context.Context, w chaos.Write) (chaos.Reply, e
 		r.odd.add(fmt.Errorf("%s answered a write with: %w", r.id, err))
 		return chaos.Reply{}, err
 	}
-	return chaos.Reply{Revision: result.Revision, Stamp: result.Stamp}, nil
+	return reply, nil
 }
 
-func chaosWrite(w chaos.Write) consent.Write {
+// chaosWrite writes an event, or puts a policy.
+func chaosWrite(ctx context.Context, n *Node, w chaos.Write) (chaos.Reply, error) {
+	if w.Subject == chaos.PolicySubject {
+		v, _, err := n.PutPolicy(ctx, consent.PolicyPut{Tenant: chaos.PolicyTenant, RequestID: w.RequestID, Document: chaos.PolicyOf(w)})
+		return chaos.Reply{Revision: v.Revision, Stamp: v.PutAt}, err
+	}
+	result, err := n.Write(ctx, chaosEvent("shop", w))
+	return chaos.Reply{Revision: result.Revision, Stamp: result.Stamp}, err
+}
+
+func chaosEvent(tenant string, w chaos.Write) consent.Write {
 	event := consent.Event{
 		Kind: consent.Granted, Scope: consent.Scope{Permissions: []string{"newsletter/email"}},
 		Evidence: consent.Evidence{NoticeVersion: 1, Method: consent.MethodWebForm, Source: "chaos", Reference: w.Reference},
@@ -71,7 +81,7 @@ func chaosWrite(w chaos.Write) consent.Write {
 	if w.Kind == chaos.Withdraw {
 		event.Kind = consent.Withdrawn
 	}
-	return consent.Write{Tenant: "shop", RequestID: w.RequestID, Events: []consent.SubjectEvent{{Subject: w.Subject, Event: event}}}
+	return consent.Write{Tenant: tenant, RequestID: w.RequestID, Events: []consent.SubjectEvent{{Subject: w.Subject, Event: event}}}
 }
 
 // Check implements chaos.Replica. It decides as the server does: the clock is read last.
@@ -84,23 +94,36 @@ func (r *chaosReplica) Check(ctx context.Context, q chaos.Question) (chaos.Reply
 	if err != nil {
 		return chaos.Reply{}, err
 	}
-	tenant := view.Tenants["shop"]
+	name, subject := chaosPlace(q)
+	tenant := view.Tenants[name]
 	if tenant == nil || tenant.Policy == nil {
 		return chaos.Reply{}, errors.New("the policy isn't here yet")
 	}
 	var buf consent.Buffer
-	record, err := n.Record(ctx, tenant, q.Subject, &buf)
+	record, err := n.Record(ctx, tenant, subject, &buf)
 	if err != nil {
 		return chaos.Reply{}, err
 	}
-	now := n.options.Now()
-	decision := consent.Decide(tenant.Policy.Permission("newsletter/email"), record, consent.Question{}, consent.TimeOf(now))
+	reply, err := chaosDecide(view, tenant, record, n.options.Now())
+	if r.node() != n {
+		return chaos.Reply{}, errCrashed
+	}
+	return reply, err
+}
+
+// chaosPlace returns the tenant and the subject that a question is about.
+func chaosPlace(q chaos.Question) (tenant, subject string) {
+	if q.Subject == chaos.PolicySubject {
+		return chaos.PolicyTenant, chaos.PolicyHolder
+	}
+	return "shop", q.Subject
+}
+
+func chaosDecide(view consent.View, t *consent.Tenant, record consent.Record, now time.Time) (chaos.Reply, error) {
+	decision := consent.Decide(t.Policy.Permission("newsletter/email"), record, consent.Question{}, consent.TimeOf(now))
 	age, fresh := view.Age(now)
 	if !fresh {
 		return chaos.Reply{}, consent.ErrStale
-	}
-	if r.node() != n {
-		return chaos.Reply{}, errCrashed
 	}
 	return chaos.Reply{Revision: view.Revision, Allowed: decision.Allowed, Age: age}, nil
 }
@@ -114,6 +137,13 @@ func recorded(n *Node, subjects []string) (map[string][]chaos.Event, error) {
 	}
 	all := map[string][]chaos.Event{}
 	for _, subject := range subjects {
+		if subject == chaos.PolicySubject {
+			var err error
+			if all[subject], err = recordedPolicies(n, head.Revision.Epoch); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		events, more, err := n.History(context.Background(), tenant, subject, consent.HistoryPage{Limit: 1000})
 		if err != nil || more {
 			return nil, errors.Join(err, fmt.Errorf("more than 1000 events of a subject: %t", more))
@@ -125,6 +155,20 @@ func recorded(n *Node, subjects []string) (map[string][]chaos.Event, error) {
 		}
 	}
 	return all, nil
+}
+
+// recordedPolicies returns the versions of the policy that changes.
+func recordedPolicies(n *Node, epoch uint64) (all []chaos.Event, err error) {
+	for version := int64(chaos.PolicyVersions + 1); ; version++ {
+		v, err := n.Policy(context.Background(), chaos.PolicyTenant, version)
+		if errors.Is(err, consent.ErrUnknownVersion) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, chaos.PolicyEvent(string(v.Document), consent.Revision{Epoch: epoch, Index: v.Revision.Index}, v.PutAt))
+	}
 }
 
 // skewed returns a clock that is wrong.

@@ -48,6 +48,7 @@ const (
 type Op struct {
 	Kind    Kind
 	Replica string // that answered, or near cache
+	Near    bool   // a near cache was asked
 	Subject string
 	// When the call began and ended, since the history began. The end means nothing of a write whose outcome is unknown.
 	Call, Return time.Duration

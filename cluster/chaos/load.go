@@ -38,17 +38,24 @@ type Reply struct {
 	Stamp    consent.Time  // of a write
 	Allowed  bool          // by a check
 	Age      time.Duration // of a check's data
+	Upto     uint64        // the highest index that a check can be of, or 0
+}
+
+// Checker is how the load calls one that answers checks.
+type Checker interface {
+	Check(ctx context.Context, q Question) (Reply, error)
 }
 
 // Replica is how the load calls one, be it running or not.
 type Replica interface {
+	Checker
 	Write(ctx context.Context, w Write) (Reply, error)
-	Check(ctx context.Context, q Question) (Reply, error)
 }
 
 // Load is callers that write and check on all replicas, and write down every call.
 type Load struct {
 	Replicas  map[string]Replica
+	Near      map[string]Checker // near caches, of which checks are asked as well
 	Subjects  []string
 	Writers   int
 	Checkers  int
@@ -58,8 +65,9 @@ type Load struct {
 	Seed      uint64
 	Recorder  *Recorder
 
-	mu    sync.Mutex // guards Replicas and names while it runs
+	mu    sync.Mutex // guards the maps, names and near while it runs
 	names []string
+	near  []string
 	// Faults are over once it is done; then what is unknown of writes is found out.
 	calm context.Context
 }
@@ -83,7 +91,7 @@ func (l *Load) Run(ctx, calm context.Context) {
 }
 
 func (l *Load) prepare(calm context.Context) {
-	l.names, l.calm = slices.Sorted(maps.Keys(l.Replicas)), calm
+	l.names, l.near, l.calm = slices.Sorted(maps.Keys(l.Replicas)), slices.Sorted(maps.Keys(l.Near)), calm
 }
 
 // Add has the callers call one more replica.
@@ -92,6 +100,15 @@ func (l *Load) Add(name string, r Replica) {
 	defer l.mu.Unlock()
 	l.Replicas[name] = r
 	l.names = append(l.names, name)
+}
+
+// Replace has the callers ask one near cache instead of another.
+func (l *Load) Replace(old, name string, c Checker) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.Near, old)
+	l.Near[name] = c
+	l.near = slices.Sorted(maps.Keys(l.Near))
 }
 
 // caller is one of those that call, with dice of its own.
@@ -126,6 +143,21 @@ func (c *caller) anyReplica() (name string, r Replica) {
 	defer c.mu.Unlock()
 	name = c.names[c.dice.IntN(len(c.names))]
 	return name, c.Replicas[name]
+}
+
+// anyChecker returns any of those that answer checks: a near cache half of the time, if there are any.
+func (c *caller) anyChecker() (name string, r Checker, near bool) {
+	c.mu.Lock()
+	near = len(c.near) > 0 && c.dice.IntN(2) == 0
+	if near {
+		name = c.near[c.dice.IntN(len(c.near))]
+		r = c.Near[name]
+	}
+	c.mu.Unlock()
+	if !near {
+		name, r = c.anyReplica()
+	}
+	return name, r, near
 }
 
 func (c *caller) anySubject() string { return c.Subjects[c.dice.IntN(len(c.Subjects))] }
@@ -192,17 +224,17 @@ func (c *caller) check(context.Context) {
 }
 
 func (c *caller) ask(q Question) {
-	name, replica := c.anyReplica()
+	name, checker, near := c.anyChecker()
 	ctx, cancel := context.WithTimeout(context.Background(), c.CheckWait)
 	defer cancel()
 	call := c.Recorder.Now()
-	reply, err := replica.Check(ctx, q)
+	reply, err := checker.Check(ctx, q)
 	if err != nil {
 		c.Recorder.Refuse(err)
 		return // no answer promises nothing
 	}
 	c.Recorder.Add(Op{
-		Kind: Check, Replica: name, Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
-		Allowed: reply.Allowed, Age: reply.Age, Revision: reply.Revision,
+		Kind: Check, Replica: name, Near: near, Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
+		Allowed: reply.Allowed, Age: reply.Age, Revision: reply.Revision, Upto: reply.Upto,
 	})
 }

@@ -188,7 +188,7 @@ func (r *run) settle(h *History) error {
 		return nil
 	}
 	epoch := h.epoch()
-	acknowledged := r.restored.Return != never
+	acknowledged := r.restored.Return != Never
 	switch before := r.brings.epoch; {
 	case epoch == before && acknowledged:
 		return fmt.Errorf("a restore was acknowledged, and the epoch is still %016x", epoch)

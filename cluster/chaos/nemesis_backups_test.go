@@ -229,7 +229,7 @@ func (r *run) restore(d *rand.Rand) func() {
 		return nil
 	}
 	r.backups = append(r.backups, c)
-	r.restored, r.brings = &Restore{Began: c.began, Ended: c.ended, Return: never}, c
+	r.restored, r.brings = &Restore{Began: c.began, Ended: c.ended, Return: Never}, c
 	r.restoring, r.restoration = make(chan struct{}), r.step
 	r.odd.restored.Store(true)
 	return func() {

@@ -173,11 +173,15 @@ func faultTable(planned, took map[string]int, looked bool) string {
 type count struct {
 	done, notDone, unknown int
 	allow, deny            [3]int // by level
+	near                   int
 	refused                Refusals
 }
 
 func (c *count) add(r *RunReport) {
 	for i := range r.Ops {
+		if r.Ops[i].Near {
+			c.near++
+		}
 		switch o := &r.Ops[i]; {
 		case o.Kind == Check && o.Allowed:
 			c.allow[o.Level]++
@@ -200,6 +204,9 @@ func (c *count) String() string {
 		c.done, c.notDone, c.unknown, c.refused.Stale, c.refused.Other)
 	for level := Fast; level <= Full; level++ {
 		text += fmt.Sprintf("; %s %d ALLOW, %d DENY", level, c.allow[level], c.deny[level])
+	}
+	if c.near > 0 {
+		text += fmt.Sprintf("; %d answered by near caches", c.near)
 	}
 	return text
 }

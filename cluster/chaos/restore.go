@@ -12,14 +12,14 @@ import (
 type Restore struct {
 	// When the backup was begun and whole, since the history began.
 	Began, Ended time.Duration
-	// When bringing it back began, and when that was acknowledged: never, if it wasn't and has happened all the same.
+	// When bringing it back began, and when that was acknowledged: Never, if it wasn't and has happened all the same.
 	Call, Return time.Duration
 	// Revision has the new epoch, and the index of the acknowledgement if there was one.
 	Revision consent.Revision
 }
 
-// never is when something is acknowledged that isn't.
-const never = time.Duration(math.MaxInt64)
+// Never is when something is acknowledged that isn't.
+const Never = time.Duration(math.MaxInt64)
 
 // before reports whether a reply is of the era that the restore has ended.
 func (r *Restore) before(o *Op) bool { return r != nil && o.Revision.Epoch != r.Revision.Epoch }
@@ -134,6 +134,7 @@ func (h *History) lastBrought() map[string]consent.Time {
 func JudgeRestore(h *History) error {
 	v := &verdict{judge: "restore"}
 	var first *Op
+	brought := h.brought()
 	for i := range h.Ops {
 		o := &h.Ops[i]
 		if !o.answered() {
@@ -148,21 +149,23 @@ func JudgeRestore(h *History) error {
 			}
 		}
 		if h.Restore != nil {
-			v.judgeAround(h, o)
+			v.judgeAround(h, brought, o)
 		}
 	}
 	return v.err()
 }
 
-func (v *verdict) judgeAround(h *History, o *Op) {
+// judgeAround judges a reply, where the events of the backup stand at an index. The restored state is shown at a later one, and acknowledged
+// at that or, if the last step was repeated, behind it.
+func (v *verdict) judgeAround(h *History, brought uint64, o *Op) {
 	r := h.Restore
 	old := r.before(o)
 	switch {
 	case !old && o.Return < r.Call:
 		v.fault("%s is of the restored state, and that was asked for at %.6fs", o, r.Call.Seconds())
-	case !old && r.Return != never && o.Kind == Check && o.Revision.Index < r.Revision.Index:
-		v.fault("%s is of the restored state, and before it: that stands at %d", o, r.Revision.Index)
-	case old && r.Return != never && o.Revision.Index >= r.Revision.Index:
+	case !old && o.Kind == Check && o.Revision.Index < brought:
+		v.fault("%s is of the restored state, and before it: its events stand at %d", o, brought)
+	case old && r.Return != Never && o.Revision.Index >= r.Revision.Index:
 		v.fault("%s is of the state before the restore, and behind it: that stands at %d", o, r.Revision.Index)
 	case old && o.Kind == Check && o.Call-h.Bound > r.Return:
 		v.fault("%s began later than the bound after another state was restored, at %.6fs", o, r.Return.Seconds())

@@ -56,7 +56,7 @@ func TestJudgesFindNoFaultInARestore(t *testing.T) {
 		}(),
 		"it was never acknowledged": func() *History {
 			h := restored(in(2, check(Full, 130, 131, 22, true)))
-			h.Restore.Return, h.Restore.Revision.Index = never, 0
+			h.Restore.Return, h.Restore.Revision.Index = Never, 0
 			return h
 		}(),
 	}
@@ -89,7 +89,7 @@ func TestJudgesFindFaultsOfARestore(t *testing.T) {
 			"lacks a restore"},
 		{"fully consistent with the old state", restored(check(Full, 121, 122, 7, false)), "lacks a restore"},
 		{"the new state before it was asked for", restored(in(2, check(Fast, 90, 91, 22, true))), "asked for"},
-		{"the new state before the restore's index", restored(in(2, check(Fast, 130, 131, 21, true))), "and before it"},
+		{"the new state before the restore's index", restored(in(2, check(Fast, 130, 131, 19, true))), "and before it"},
 		{"the old state behind the restore's index", restored(check(Fast, 90, 91, 30, false)), "and behind it"},
 		{"written to the old state", restored(write(Grant, 130, 131, 21)), "written to a state"},
 		{"a third epoch", restored(in(3, check(Fast, 90, 91, 7, false))), "another epoch"},
