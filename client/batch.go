@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -44,7 +45,7 @@ func batchOf(tenant string, questions []Question) (*consentv1.BatchCheckRequest,
 	request := &consentv1.BatchCheckRequest{Tenant: tenant, Questions: make([]*consentv1.CheckQuestion, len(questions))}
 	for i := range questions {
 		q := &questions[i]
-		if err := q.check(tenant, nil); err != nil {
+		if err := cmp.Or(q.check(), q.checkText(tenant, nil)); err != nil {
 			return nil, fmt.Errorf("question %d: %w", i, err)
 		}
 		request.Questions[i] = &consentv1.CheckQuestion{

@@ -22,7 +22,7 @@ func (c *Client) Allowed(ctx context.Context, subject, permission string) bool {
 // consent.ErrStale and consent.ErrNotReady (of which ErrUnreachable is one) after other replicas were asked, ErrUnknownPermission,
 // consent.ErrUnknownTenant, consent.ErrOverloaded, consent.ErrEpoch for a revision of the question, ErrInvalid, ErrClosed, or the context's.
 func (c *Client) Check(ctx context.Context, q Question) (Answer, error) {
-	if err := q.check(c.tenant, nil); err != nil {
+	if err := q.check(); err != nil {
 		return Answer{}, err
 	}
 	if c.near.holds(c.tenant) {
@@ -55,7 +55,7 @@ func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string
 	if n := len(permissions); n == 0 || n > maxPermissions {
 		return nil, fmt.Errorf("%d permissions: ask for 1 to %d: %w", n, maxPermissions, ErrInvalid)
 	}
-	if err := q.check(c.tenant, permissions); err != nil {
+	if err := q.check(); err != nil {
 		return nil, err
 	}
 	if c.near.holds(c.tenant) {
@@ -74,6 +74,9 @@ func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string
 
 // ask has a question answered by a replica.
 func (c *Client) ask(ctx context.Context, q *Question, permissions []string) (r reply, err error) {
+	if err := q.checkText(c.tenant, permissions); err != nil {
+		return reply{}, err
+	}
 	until := c.until(ctx)
 	err = c.read(ctx, until, q.Consistency, func(d consent.Consistency) (err error) {
 		r, err = c.askOnce(ctx, until, q, permissions, d)

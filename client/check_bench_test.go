@@ -32,3 +32,14 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNearHit asks of the process's own memory.
+func BenchmarkNearHit(b *testing.B) {
+	c := newRig(b, 1).dial(b, WithNearCache(nearBytes))
+	b.ReportAllocs()
+	for b.Loop() {
+		if !c.Allowed(b.Context(), anna, newsletter) {
+			b.Fatal("denied")
+		}
+	}
+}

@@ -85,8 +85,8 @@ func (c *Client) ForTenant(name string) *Client {
 // Conn returns the connection, for calls that the Client has no method for.
 func (c *Client) Conn() grpc.ClientConnInterface { return c.conn }
 
-// Close ends the connection, and the near cache, of this client and of those that share them. Calls that run end with ErrClosed or an error of
-// the connection. It may be called again.
+// Close ends the connection, and the near cache, of this client and of those that share them. Calls that run end with ErrClosed, and so do later
+// ones. It may be called again.
 func (c *Client) Close() {
 	c.closing.Do(func() {
 		c.lanes.close()

@@ -121,6 +121,12 @@ func TestLongSegments(t *testing.T) {
 	for range c.CheckSegment(t.Context(), Segment{Permission: newsletter}, ids) {
 		break // leaves chunks on their way
 	}
+	unusable := slices.Repeat([]string{strings.Repeat("é", 129)}, subjects) // whose answers are the longest
+	for chunk, err := range c.CheckSegment(t.Context(), Segment{Permission: newsletter}, slices.Values(unusable)) {
+		if err != nil || chunk.Reason(0) != 0 {
+			t.Fatal(chunk, err)
+		}
+	}
 }
 
 // TestReadsItsWrites: what was written is in every later answer, by whichever replica.
@@ -168,13 +174,16 @@ func TestForeignRevisions(t *testing.T) {
 // TestClosed: whoever asks a closed client is told so.
 func TestClosed(t *testing.T) {
 	r := newRig(t, 1)
-	for _, opts := range [][]Option{nil, {WithUnaryCalls()}} {
+	for _, opts := range [][]Option{nil, {WithUnaryCalls()}, {WithNearCache(nearBytes)}} {
 		c := r.dial(t, opts...)
 		c.Close()
 		c.Close()
 		_, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
-		if err == nil || c.Allowed(t.Context(), anna, newsletter) {
-			t.Errorf("a closed client answers: %v", err)
+		if !errors.Is(err, ErrClosed) || c.Allowed(t.Context(), anna, newsletter) {
+			t.Errorf("a closed client says %v", err)
+		}
+		if _, err := c.Write(t.Context(), withdrawal(anna)); !errors.Is(err, ErrClosed) || errors.Is(err, consent.ErrOutcomeUnknown) {
+			t.Errorf("a closed client says of a write: %v", err)
 		}
 	}
 }

@@ -393,3 +393,35 @@ func TestClientsLeaveNothing(t *testing.T) {
 		return nil
 	})
 }
+
+// TestSegmentsOutliveReplicas: a segment goes on where its stream broke, with nothing left out and nothing twice.
+func TestSegmentsOutliveReplicas(t *testing.T) {
+	r := newRig(t, 2)
+	c := r.dial(t)
+	const subjects = 12 * chunkSubjects
+	read := 0
+	ids := func(yield func(string) bool) {
+		for ; read < subjects && yield([]string{anna, nobody}[read%2]); read++ {
+		}
+	}
+	seen, chunks := 0, 0
+	for chunk, err := range c.CheckSegment(t.Context(), Segment{Permission: newsletter}, ids) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range chunk.Subjects {
+			if chunk.Allowed(i) != (seen%2 == 0) {
+				t.Fatalf("subject %d: %v", seen, chunk.Reason(i))
+			}
+			seen++
+		}
+		if chunks++; chunks%3 == 0 {
+			one := r.servers[chunks/3%2]
+			one.kill()
+			r.servers[chunks/3%2] = r.serve(t, one.address)
+		}
+	}
+	if seen != subjects || read != subjects {
+		t.Errorf("%d subjects were read, %d answered, want %d", read, seen, subjects)
+	}
+}

@@ -29,11 +29,16 @@ var (
 	errSubjectType = fmt.Errorf("no such type of subject: take consent.Consumer or consent.Business: %w", ErrInvalid)
 )
 
-// check refuses what can't be asked. What isn't text the library would refuse to send, and on a lane that would end the calls of others.
-func (q *Question) check(tenant string, permissions []string) error {
+// check refuses what can't be asked anywhere.
+func (q *Question) check() error {
 	if q.SubjectType > consent.Business {
 		return errSubjectType
 	}
+	return nil
+}
+
+// checkText refuses what the library would refuse to send, because on a lane that would end the calls of others.
+func (q *Question) checkText(tenant string, permissions []string) error {
 	valid := utf8.ValidString(tenant) && utf8.ValidString(q.Subject) && utf8.ValidString(q.Permission)
 	for _, p := range permissions {
 		valid = valid && utf8.ValidString(p)

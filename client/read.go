@@ -20,6 +20,8 @@ func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consis
 		switch {
 		case err == nil:
 			return nil
+		case c.lanes.ctx.Err() != nil:
+			return ErrClosed
 		case own && errors.Is(err, consent.ErrEpoch):
 			c.written.forget(demand.AtLeast)
 			demand, own = asked, false

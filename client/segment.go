@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	chunkSubjects = 10_000
+	chunkSubjects = 5_000
 	chunkBytes    = 1 << 20
-	// chunksAhead is how many chunks are on their way. The answers to so many, of a byte a subject, fit into what HTTP/2 lets a server send
-	// before any of it is read: so one goroutine can send and receive, and neither end ever waits for the other to read.
+	// chunksAhead is how many chunks are on their way. While the last of them is sent, the answers to those before wait to be read: of three bytes
+	// a subject at most, where no id can be used. They fit into the 64 KiB that HTTP/2 lets a server send before any of it is read: so one
+	// goroutine can send and receive, and the two ends never wait for each other to read.
 	chunksAhead = 4
 )
 
@@ -24,7 +25,8 @@ type Segment struct {
 	Permission   string
 	SubjectType  consent.SubjectType
 	SimilarGoods bool
-	Consistency  consent.Consistency // of each chunk
+	// Consistency is that of each chunk. Without one the data includes what this client wrote before the segment was begun.
+	Consistency consent.Consistency
 }
 
 // Chunk is a part of a segment's subjects, and what was answered.
@@ -115,6 +117,7 @@ type segmentRun struct {
 	asked  Segment
 
 	stream consentv1.PermissionService_CheckSegmentClient // nil before the first, and after one broke
+	end    context.CancelFunc                             // of the stream
 	demand consent.Consistency                            // of the stream
 	ahead  []part                                         // that aren't answered, oldest first
 }
@@ -163,13 +166,17 @@ func (r *segmentRun) once(until time.Time, d consent.Consistency) (chunk Chunk, 
 	case errors.Is(err, io.EOF):
 		err = ErrUnreachable
 	}
-	r.stream = nil
+	if r.stream = nil; r.end != nil {
+		r.end()
+	}
 	return Chunk{}, errorOf(err)
 }
 
 // open begins a stream, and asks on it what isn't answered.
 func (r *segmentRun) open(d consent.Consistency) (err error) {
-	if r.stream, err = r.client.permissions.CheckSegment(r.ctx); err != nil {
+	var ctx context.Context
+	ctx, r.end = context.WithCancel(r.ctx)
+	if r.stream, err = r.client.permissions.CheckSegment(ctx); err != nil {
 		return err
 	}
 	r.demand = d

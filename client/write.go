@@ -56,6 +56,9 @@ func (c *Client) Write(ctx context.Context, r *consentv1.WriteEventsRequest) (*c
 		if err == nil {
 			return reply, c.noteWrite(request, reply)
 		}
+		if c.lanes.ctx.Err() != nil {
+			err = ErrClosed
+		}
 		failed.Unknown, failed.Err = failed.Unknown || unknown, err
 		if !mayWriteAgain(err) || wait(ctx, tries.next(err)) != nil {
 			return nil, &failed
