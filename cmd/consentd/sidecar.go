@@ -120,9 +120,17 @@ func (s *sidecar) run(ctx context.Context, services *server.Server) error {
 	s.log.Info("starting: waiting for a replica to prove what the newest state is", "upstream", s.config.upstream)
 	again := time.NewTicker(readyInterval)
 	defer again.Stop()
-	for answers := (turning{}); ; {
-		if err := s.tell(&answers, services); err != nil {
-			return errors.Join(err, s.leave(services))
+	turns, announced := turns{log: s.log}, false
+	for {
+		why := s.ready()
+		switch {
+		case announced:
+			turns.see(time.Now(), why)
+		case why == nil:
+			announced = true
+			if err := s.comeUp(services); err != nil {
+				return errors.Join(err, s.leave(services))
+			}
 		}
 		select {
 		case <-again.C:
@@ -134,30 +142,14 @@ func (s *sidecar) run(ctx context.Context, services *server.Server) error {
 	}
 }
 
-// turning is whether checks are answered, and since when they aren't.
-type turning struct {
-	announced bool
-	lost      time.Time // zero while they are
-}
-
-// tell says when checks are answered, and when they aren't any longer.
-func (s *sidecar) tell(t *turning, services *server.Server) error {
-	why := s.ready()
-	switch {
-	case why == nil && !t.announced:
-		t.announced = true
-		services.UpdateHealth()
-		return s.announce()
-	case why == nil && !t.lost.IsZero():
-		services.UpdateHealth()
-		s.log.Info("checks are answered again", "stale_for", time.Since(t.lost).Round(time.Millisecond))
-		t.lost = time.Time{}
-	case why != nil && t.announced && t.lost.IsZero():
-		services.UpdateHealth()
-		s.log.Warn("checks are STALE until a replica proves again what the newest state is", "why", why)
-		t.lost = time.Now()
+// comeUp tells others that checks are answered now.
+func (s *sidecar) comeUp(services *server.Server) error {
+	services.UpdateHealth()
+	if own, all := s.config.maxStaleness, s.near.ClusterBound(); own != 0 && own < all/2 {
+		s.log.Warn("--max-staleness is so low that checks may be STALE at times: replicas renew their own proofs every eighth of the cluster's "+
+			"bound", "max_staleness", own, "bound_of_the_cluster", all)
 	}
-	return nil
+	return s.announce()
 }
 
 // leave stops answering. Applications that end first find it there until then.

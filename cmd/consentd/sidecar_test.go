@@ -184,7 +184,7 @@ func TestSidecarLosesItsReplica(t *testing.T) {
 	}
 	sidecar.log.waitFor(t, "checks are STALE")
 
-	replica = spawnAt(t, addr, data)
+	spawnAt(t, addr, data)
 	if before := awaitVerdict(t, conn, "ALLOW"); slices.Contains(before, "DENY") {
 		t.Errorf("before it answered again: %v", before)
 	}
