@@ -206,7 +206,10 @@ var errWrongPort = errors.New("something else answers there than the API of cons
 
 // plainly returns an error of a call, or what the library's words for one that never began mean.
 func plainly(err error) error {
-	if strings.Contains(err.Error(), "error reading server preface") {
+	if _, cause, found := strings.Cut(err.Error(), "error reading server preface: "); found {
+		if strings.Contains(cause, "tls: ") { // of the other end, which refuses the certificate after the handshake
+			return errors.New(strings.TrimRight(cause, `"`))
+		}
 		return errWrongPort
 	}
 	if _, cause, found := strings.Cut(err.Error(), "Error while dialing: "); found {
