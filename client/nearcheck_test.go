@@ -77,6 +77,12 @@ func TestNearReadsItsWrites(t *testing.T) {
 	if err != nil || answer.Allowed || answer.Reason != consent.ReasonWithdrawn || !includes(answer.Revision, at) {
 		t.Errorf("%+v, %v", answer, err)
 	}
+	// What only a replica can answer is as new.
+	for _, asked := range []consent.Consistency{{}, {AtLeast: consent.Revision{Epoch: at.Epoch, Index: 1}}} {
+		if demand, _ := c.demand(asked); !includes(demand.AtLeast, answer.Revision) {
+			t.Errorf("a replica is asked for %+v, after an answer from %v", demand, answer.Revision)
+		}
+	}
 }
 
 // TestNearTakesPolicies: a policy takes effect in memory as everywhere.

@@ -12,7 +12,7 @@ import (
 // read has a question answered: by once, which is told what to demand of the data, and which may be called again after an error. The question
 // is also given up when until has come, if that is a time.
 func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consistency, once func(consent.Consistency) error) error {
-	demand, own := c.written.demand(asked)
+	demand, own := c.demand(asked)
 	var tries pauses
 	var before error
 	for {
@@ -41,6 +41,20 @@ func since(before, err error) error {
 		return fmt.Errorf("%w (before: %w)", err, before)
 	}
 	return err
+}
+
+// demand returns what a replica is asked for beside what a question asks: data that includes what this client wrote, and what its near cache has
+// answered from, so that who asks twice never sees the state go back.
+func (c *Client) demand(asked consent.Consistency) (demand consent.Consistency, own bool) {
+	demand, own = c.written.demand(asked)
+	if c.near == nil || demand.Full {
+		return demand, own
+	}
+	reached, _ := c.near.Reached()
+	if demand == (consent.Consistency{}) || reached.Epoch == demand.AtLeast.Epoch && reached.Index > demand.AtLeast.Index {
+		return consent.Consistency{AtLeast: reached}, own || demand == consent.Consistency{}
+	}
+	return demand, own
 }
 
 // until returns when a call is given up whose context doesn't say, and the zero time if it does.
