@@ -217,9 +217,8 @@ func TestWhatIsWrittenIsReached(t *testing.T) {
 		slow := &slowlyReached{State: p.memory, takes: 100 * time.Millisecond}
 		c := p.service.core
 		c.state = slow
-		written := func(index uint64) proto.Message {
-			return &consentv1.WriteEventsResponse{Revision: consent.Revision{Epoch: memoryEpoch, Index: index}.String()}
-		}
+		at := func(index uint64) string { return consent.Revision{Epoch: memoryEpoch, Index: index}.String() }
+		written := func(index uint64) proto.Message { return &consentv1.WriteEventsResponse{Revision: at(index)} }
 		for name, tt := range map[string]struct {
 			reply proto.Message
 			ctx   time.Duration
@@ -228,7 +227,7 @@ func TestWhatIsWrittenIsReached(t *testing.T) {
 			"soon reached":            {written(1), time.Hour, 100 * time.Millisecond},
 			"never reached":           {written(99), time.Hour, 250 * time.Millisecond},
 			"for a caller in a hurry": {written(99), 300 * time.Millisecond, 150 * time.Millisecond},
-			"a policy":                {&consentv1.PutPolicyResponse{Policy: &consentv1.Policy{Revision: consent.Revision{Epoch: memoryEpoch, Index: 1}.String()}}, time.Hour, 100 * time.Millisecond},
+			"a policy":                {&consentv1.PutPolicyResponse{Policy: &consentv1.Policy{Revision: at(1)}}, time.Hour, 100 * time.Millisecond},
 			"nothing written":         {&consentv1.GetPolicyResponse{}, time.Hour, 0},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), tt.ctx)
@@ -415,6 +414,24 @@ func TestSidecarOptions(t *testing.T) {
 	} {
 		if _, err := New(o); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestUnreachedInWords: what the library says of a call that got nowhere is for its authors.
+func TestUnreachedInWords(t *testing.T) {
+	const preface, dialing = "error reading server preface: ", "transport: Error while dialing: "
+	for _, tt := range []struct{ message, want string }{
+		{"no children to pick from", "the upstream's name leads to no address"},
+		{"pickfirst: health check failure: connection active but health check failed. status=NOT_SERVING",
+			"those that are there say that they aren't ready"},
+		{`connection error: desc = "` + dialing + `dial tcp 127.0.0.1:1: connect: connection refused"`,
+			"dial tcp 127.0.0.1:1: connect: connection refused"},
+		{`connection error: desc = "` + preface + `remote error: tls: certificate required"`, "remote error: tls: certificate required"},
+		{`connection error: desc = "` + preface + `http2: frame too large"`, errWrongPort.Error()},
+	} {
+		if got := unreached(tt.message).Error(); got != tt.want {
+			t.Errorf("%s becomes %q, want %q", tt.message, got, tt.want)
 		}
 	}
 }

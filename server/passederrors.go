@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -25,7 +26,7 @@ func passedError(ctx context.Context, method string, err error, other *peer.Peer
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	cause := plainly(errors.New(status.Convert(err).Message()))
+	cause := unreached(status.Convert(err).Message())
 	switch changes, sent := !reads[method], other.Addr != nil || other.AuthInfo != nil; {
 	case !changes && sent:
 		return passed(consent.ErrNotReady, "the replica that was asked gave no answer (%v): ask again", cause)
@@ -37,6 +38,18 @@ func passedError(ctx context.Context, method string, err error, other *peer.Peer
 				"request id", cause)
 	default:
 		return passed(consent.ErrNotWritten, "no replica could be asked (%v), so nothing was done: try again", cause)
+	}
+}
+
+// unreached is why a call didn't get through, in words for those who run the processes.
+func unreached(message string) error {
+	switch {
+	case strings.Contains(message, "health check failed"):
+		return errors.New("those that are there say that they aren't ready")
+	case strings.Contains(message, "no children to pick from"):
+		return errors.New("the upstream's name leads to no address")
+	default:
+		return plainly(errors.New(message))
 	}
 }
 

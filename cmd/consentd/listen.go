@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/consentd/consentd/server"
 )
@@ -13,6 +14,9 @@ func listenError(addr string, err error) error {
 	if errors.Is(err, server.ErrNotLoopback) {
 		return usageErrorf("%s can be reached from other machines, and there is no authentication yet: whoever reaches it can read and "+
 			"change every record.\nListen on 127.0.0.1, [::1] or a unix socket, or say --%s", addr, dangerFlag)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is taken by another process: stop that, or name another address with --listen or --ops-listen", addr)
 	}
 	return fmt.Errorf("%s can't be listened on: %w", addr, err)
 }

@@ -28,7 +28,7 @@ It is ready once a replica has proven to it what the newest state is. While no r
 answers from memory until the bound has passed, and then STALE, until one is back.
 
 SIGTERM or an interrupt ends it in good order: it says that it no longer serves, and finishes what runs.`,
-		Example: `  consentd sidecar --upstream 127.0.0.1:7433 --listen unix:///run/consentd/consentd.sock
+		Example: `  consentd sidecar --upstream 127.0.0.1:7433 --listen unix:///run/consentd/consentd.sock --ops-listen 127.0.0.1:7444
   consentd sidecar --upstream n1:7433,n2:7433,n3:7433 --upstream-tls-ca ca.pem --cache-size 1GiB --max-staleness 1s`,
 		Args: noArguments,
 		RunE: c.does(func(cmd *cobra.Command, _ []string) error {
