@@ -39,7 +39,7 @@ func startReplica(t *testing.T, id, key string, listener net.Listener, addresses
 	}))
 	r = &replica{id: id, node: node}
 	r.server = must[*Server](t)(New(Options{
-		State: node, Records: node, Policies: node, Cluster: node, Discovery: node, Ready: node.Ready,
+		State: node, Records: node, Policies: node, Cluster: node, Discovery: node, Watching: node, Ready: node.Ready,
 	}))
 	among := must[*PeerServer](t)(NewPeerServer(PeerServerOptions{Backend: node}))
 	r.connect(t, listener.Addr().String())
@@ -69,6 +69,7 @@ func (r *replica) connect(t *testing.T, address string) {
 	r.records = consentv1.NewRecordServiceClient(r.conn)
 	r.policies = consentv1.NewPolicyServiceClient(r.conn)
 	r.cluster = consentv1.NewClusterServiceClient(r.conn)
+	r.watch = consentv1.NewWatchServiceClient(r.conn)
 }
 
 // three founds a cluster of three replicas over DiscoveryService, and returns the leader and the others.
