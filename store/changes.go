@@ -27,16 +27,14 @@ const (
 //
 //  1. All that changed after base is here. What is dropped raises base to the end of its entry.
 //  2. Entries follow each other in the order of their indexes, here as in the log.
-//  3. head is the newest published one or the one about to be, and its tenants are those of reached. From an index without a command
-//     nothing changes, so the state at reached is that at the head's.
+//  3. head is the newest published one or the one about to be, and what is here leads to it.
 //
 // Apply is the only writer. What it notes becomes visible at once, with the lock held for a copy, so that readers never see half an entry
 // and hold up an Apply for no longer than they need to copy a batch.
 type changes struct {
 	mu      sync.RWMutex
 	head    *consent.Head
-	reached uint64 // the position that the state is at
-	began   uint64 // where it was when it took its place
+	began   uint64 // where the state was when it took its place
 	base    uint64
 	ring    []changed // the change with number n is in n % len
 	first   uint64    // the number of the oldest change in the ring
@@ -65,7 +63,7 @@ func newChanges(most int) *changes {
 // begin says what the state is when it takes its place.
 func (c *changes) begin(head *consent.Head) {
 	c.head = head
-	c.reached, c.began, c.base = head.Revision.Index, head.Revision.Index, head.Revision.Index
+	c.began, c.base = head.Revision.Index, head.Revision.Index
 }
 
 // note takes down a subject of the entry being applied.
@@ -77,7 +75,7 @@ func (c *changes) note(index uint64, tenant uint32, key Key) {
 func (c *changes) publish(head *consent.Head, tenants []changedTenant) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.head, c.reached = head, head.Revision.Index
+	c.head = head
 	c.add(c.noted)
 	c.noted = c.noted[:0]
 	if len(tenants) > 0 {
@@ -126,31 +124,24 @@ func (c *changes) tenantsAfter(index uint64) []changedTenant {
 	return c.tenants[sort.Search(len(c.tenants), func(i int) bool { return c.tenants[i].index > index }):]
 }
 
-// position returns where the state is. Records read after it are at least as new.
-func (c *changes) position() consent.Revision {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return consent.Revision{Epoch: c.head.Revision.Epoch, Index: c.reached}
-}
-
 // since returns what changed after a position, with the subjects in space as far as that reaches: see Store.Changes.
 func (c *changes) since(after consent.Revision, most int, space []consent.Touched) (consent.Changes, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	epoch := c.head.Revision.Epoch
+	now := c.head.Revision
 	switch {
 	case after == consent.Revision{}:
-		return consent.Changes{To: consent.Revision{Epoch: epoch, Index: c.reached}, Tenants: byNumber(c.head.Tenants)}, nil
-	case after.Epoch != epoch:
+		return consent.Changes{To: now, Tenants: byNumber(c.head.Tenants)}, nil
+	case after.Epoch != now.Epoch:
 		return consent.Changes{}, consent.ErrEpoch
 	case after.Index < c.began:
 		return consent.Changes{}, consent.ErrPositionGone
 	case after.Index < c.base:
 		return consent.Changes{}, consent.ErrOverrun
-	case after.Index >= c.reached: // a reader may come from a replica that is ahead
+	case after.Index >= now.Index: // a reader may come from a replica that is ahead
 		return consent.Changes{To: after}, nil
 	}
-	to, tenants := c.reached, c.tenantsAfter(after.Index)
+	to, tenants := now.Index, c.tenantsAfter(after.Index)
 	if len(tenants) > 0 {
 		to = tenants[0].index
 	}
@@ -164,7 +155,7 @@ func (c *changes) since(after consent.Revision, most int, space []consent.Touche
 		space = append(space, consent.Touched{Tenant: c.at(n).tenant, Bucket: c.at(n).bucket})
 	}
 	return consent.Changes{
-		To: consent.Revision{Epoch: epoch, Index: to}, Subjects: space, Tenants: tenantsAt(to, tenants),
+		To: consent.Revision{Epoch: now.Epoch, Index: to}, Subjects: space, Tenants: tenantsAt(to, tenants),
 	}, nil
 }
 
@@ -224,11 +215,11 @@ func (s *Store) Beyond(index uint64) (reached <-chan struct{}, leave func()) {
 	return s.applied.beyond(index)
 }
 
-// Fill returns a copy of a subject's record that is exactly that of a position, and no older than the newest when it was called. What
+// Fill returns a copy of a subject's record that is exactly that of a position, and no older than what was applied when it was called. What
 // isn't needed for decisions is left out.
 func (s *Store) Fill(key Key) consent.Filled {
 	st := s.state.Load()
-	at := st.changes.position() // before the record, which so has all changes up to there
+	at := st.head.Load().Revision // before the record, which so has all changes up to there
 	var buf Buffer
 	record := consent.Record(st.memory.get(key, &buf))
 	// An entry that is being published may have put it already, and puts a subject once: then it is that entry's.

@@ -379,6 +379,10 @@ func follow(t *testing.T, s *Store, subjects uint64, done *atomic.Bool) followed
 	at := consent.Revision{Epoch: 5, Index: 1}
 	for i := uint64(0); !done.Load() || at.Index < s.Applied(); i++ {
 		key := nthKey(i % subjects)
+		if err := s.WaitApplied(t.Context(), at.Index); err != nil {
+			t.Error(err)
+			return r
+		}
 		filled := s.Fill(key)
 		if filled.Revision.Index < at.Index {
 			t.Errorf("a copy of %d after changes up to %d", filled.Revision.Index, at.Index)
