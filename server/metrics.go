@@ -27,6 +27,7 @@ type callMetrics struct {
 	methods          map[methodName]*methodMetrics
 	strange          *methodMetrics // of methods that aren't here, which a caller could invent without end
 	slow             func(method string, err error, took time.Duration)
+	untimed          map[string]bool // services of which slow isn't told: others take the time
 }
 
 type methodName struct{ service, method string }
@@ -44,7 +45,7 @@ func newCallMetrics(slow func(string, error, time.Duration)) *callMetrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "grpc_server_handling_seconds", Help: "How long calls took, in seconds.", Buckets: latencyBuckets,
 		}, labels),
-		slow: slow,
+		slow: slow, untimed: map[string]bool{consentv1.ClusterService_ServiceDesc.ServiceName: true},
 	}
 }
 
@@ -72,7 +73,7 @@ func (m *callMetrics) of(kind interceptors.GRPCType, service, method string) *me
 	labels := []string{string(kind), service, method}
 	return &methodMetrics{
 		all: m, labels: labels, name: service + "/" + method,
-		timed:   kind == interceptors.Unary && service != consentv1.ClusterService_ServiceDesc.ServiceName,
+		timed:   kind == interceptors.Unary && !m.untimed[service],
 		started: m.started.WithLabelValues(labels...), received: m.received.WithLabelValues(labels...),
 		sent: m.sent.WithLabelValues(labels...), seconds: m.seconds.WithLabelValues(labels...),
 	}

@@ -405,6 +405,16 @@ func TestAMissHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// TestSlowWritesArentASidecars: replicas tell of them, and waiting until a write is in effect everywhere isn't slow.
+func TestSlowWritesArentASidecars(t *testing.T) {
+	s, _ := serve(t, Options{State: &nearMemory{State: newMemory()}, Upstream: &upstreams{}})
+	for name, method := range s.metrics.methods {
+		if want := name.service == "consent.v1.PermissionService" || strings.HasPrefix(name.service, "grpc."); method.timed && !want {
+			t.Errorf("%s is timed", name)
+		}
+	}
+}
+
 func TestSidecarOptions(t *testing.T) {
 	memory := newMemory()
 	for name, o := range map[string]Options{

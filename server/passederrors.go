@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// passedError returns what callers are told of a call that was passed on and ended with an error: what the replica said of it, or, if it said
-// nothing, what is known of the call. A call for which there never was a connection can't have arrived. After any other, something may have
+// passedError returns what callers are told of a call that was passed on and ended with an error: what the replica said of it or, if it
+// said nothing, what is known of the call. A call for which there never was a connection can't have arrived. After any other, something may have
 // been done.
 func passedError(ctx context.Context, method string, err error, other *peer.Peer) error {
 	switch {

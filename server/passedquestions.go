@@ -18,8 +18,8 @@ import (
 
 // What a sidecar can't answer from memory it passes on to a replica, and hands back what that says, with the same status. Two things are
 // added. A question is passed on with the revision that is reached here as the least that it may be answered at: or who asks twice could be
-// answered from newer state first, and from older state then. And an answer has grown older on its way: its age is counted from before it was
-// asked for, by the clock here, and what is past the bound of this process is STALE.
+// answered from newer state first, and from older state then. And an answer has grown older on its way: its age is counted from before it
+// was asked for, by the clock here, and what is past the bound of this process is STALE.
 
 // question is a request that says how new its answer has to be.
 type question interface {
@@ -77,8 +77,8 @@ func noOlderThan(revision string) *consentv1.Consistency {
 	return &consentv1.Consistency{Requirement: &consentv1.Consistency_AtLeast{AtLeast: revision}}
 }
 
-// reckon makes a reply's age the one that it has here and now, and shortens for how long its answers may be kept. The state that it was made
-// from was the newest no later than its age before it was asked for. It returns consent.ErrStale for what is older than the bound.
+// reckon makes a reply's age the one that it has here and now, and shortens for how long its answers may be kept. The state that it was
+// made from was the newest no later than its age before it was asked for. It returns consent.ErrStale for what is older than the bound.
 func (c *core) reckon(reply proto.Message, bound time.Duration, began time.Time) error {
 	told, ok := reply.(aged)
 	if !ok {

@@ -136,7 +136,7 @@ func (s *Server) registerServices(o Options) error {
 		consentv1.RegisterClusterServiceServer(s.grpc, &clusterService{core: s.core})
 	}
 	if o.Upstream != nil {
-		if err := s.core.registerPassed(s.grpc); err != nil {
+		if err := s.core.registerPassed(s.grpc, s.metrics.untimed); err != nil {
 			return err
 		}
 	}

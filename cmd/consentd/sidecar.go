@@ -91,8 +91,8 @@ func (c *cli) sidecar(ctx context.Context, config *sidecarConfig) (err error) {
 	return s.run(ctx, services)
 }
 
-// limitMemory has the garbage collector run oftener instead of taking much more than the cache. It returns what takes that back. Whoever set
-// GOMEMLIMIT has the last word.
+// limitMemory has the garbage collector run oftener instead of taking much more than the cache. It returns what takes that back. Whoever
+// set GOMEMLIMIT has the last word.
 func limitMemory(cache byteSize) (undo func()) {
 	before := debug.SetMemoryLimit(-1)
 	if before != math.MaxInt64 {

@@ -47,7 +47,8 @@ func (s *sidecarConfig) add(cmd *cobra.Command) {
 	flags.Var(&s.cacheSize, "cache-size", "how much memory the records held here take")
 	flags.DurationVar(&s.maxStaleness, "max-staleness", 0,
 		"how long a withdrawn consent may still be decided ALLOW here at most; the cluster's bound if left out, or if that is lower")
-	flags.StringSliceVar(&s.tenants, "tenants", nil, "the tenants `NAME,...` to hold records of, all if left out; replicas are asked for others")
+	flags.StringSliceVar(&s.tenants, "tenants", nil,
+		"the tenants `NAME,...` to hold records of, all if left out; replicas are asked about others")
 	s.front.add(cmd)
 }
 

@@ -70,7 +70,8 @@ func wantNear(t *testing.T, near *client.Client, subject, revision string, reply
 		Subject: subject, Permission: shopPermissions[0], Consistency: consent.Consistency{AtLeast: at},
 	})
 	want := reply.GetResults()[0].GetAnswer()
-	if err != nil || got.Allowed != (want.GetDecision() == consentv1.Decision_DECISION_ALLOW) || consentv1.Reason(got.Reason) != want.GetReason() {
+	allowed := want.GetDecision() == consentv1.Decision_DECISION_ALLOW
+	if err != nil || got.Allowed != allowed || consentv1.Reason(got.Reason) != want.GetReason() {
 		t.Errorf("the near cache behind the sidecar says %+v, error %v, and the replica %v", got, err, want)
 	}
 }
@@ -155,7 +156,8 @@ func wantSame(t *testing.T, what string, replica, sidecar proto.Message) {
 	t.Helper()
 	passing := cmp.Options{
 		protocmp.Transform(), protocmp.IgnoreFields(&consentv1.Answer{}, "cache_for"), protocmp.IgnoreFields(&consentv1.CheckResponse{}, "age"),
-		protocmp.IgnoreFields(&consentv1.BatchCheckResponse{}, "age"), protocmp.IgnoreFields(&consentv1.CheckSegmentResponse{}, "age", "cache_for"),
+		protocmp.IgnoreFields(&consentv1.BatchCheckResponse{}, "age"),
+		protocmp.IgnoreFields(&consentv1.CheckSegmentResponse{}, "age", "cache_for"),
 	}
 	if diff := cmp.Diff(replica, sidecar, passing); diff != "" {
 		t.Errorf("%s (-replica +sidecar):\n%s", what, diff)

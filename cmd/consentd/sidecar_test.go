@@ -149,7 +149,8 @@ func awaitVerdict(t *testing.T, conn *grpc.ClientConn, want string) (before []st
 	return nil
 }
 
-// TestSidecarLosesItsReplica: it answers from memory until the bound has passed, then STALE for everything, and again when a replica is back.
+// TestSidecarLosesItsReplica: it answers from memory until the bound has passed, then STALE for everything, and again when a replica is
+// back.
 func TestSidecarLosesItsReplica(t *testing.T) {
 	data, addr := filepath.Join(t.TempDir(), "data"), "unix://"+filepath.Join(shortDir(t), "s.sock")
 	replica := spawnAt(t, addr, data, "--max-staleness", "1s")
@@ -225,8 +226,8 @@ func awaitReadiness(t *testing.T, ops string, status int, words string) {
 	t.Fatalf("/readyz never has status %d", status)
 }
 
-// TestAStoppedSidecarWakesUp past the bound: whoever asked while it slept gets what holds now, or STALE, and never what held before. That the
-// bound has passed is known when a withdrawal is acknowledged as in effect everywhere.
+// TestAStoppedSidecarWakesUp past the bound: whoever asked while it slept gets what holds now, or STALE, and never what held before. That
+// the bound has passed is known when a withdrawal is acknowledged as in effect everywhere.
 func TestAStoppedSidecarWakesUp(t *testing.T) {
 	replica := spawn(t, filepath.Join(t.TempDir(), "data"), "--max-staleness", "1s")
 	giveConsent(t, replica.addr)
