@@ -363,3 +363,33 @@ func TestByteSizes(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoreBehindASidecar takes a backup and brings it back through the sidecar: from then on nothing counts that it held, and a revision of
+// before is of another epoch.
+func TestRestoreBehindASidecar(t *testing.T) {
+	sidecar := spawnSidecar(t, spawn(t, filepath.Join(t.TempDir(), "data")).addr)
+	conn := dial(t, sidecar.addr)
+	giveConsent(t, sidecar.addr)
+	awaitVerdict(t, conn, "ALLOW")
+	backup := filepath.Join(t.TempDir(), "consentd.backup")
+	must(t, sidecar.addr, "cluster", "backup", backup)
+	written := decode[struct{ Revision string }](t,
+		must(t, sidecar.addr, "record", "withdraw", consented, "newsletter/email", "-o", "json"))
+	if got := checkConsent(t.Context(), conn); got != "DENY" {
+		t.Fatalf("after the withdrawal: %s", got)
+	}
+	if got := ask(t, sidecar.addr, "cluster", "restore", backup); got.code != exitFailed || !strings.Contains(got.stderr, "--replace") {
+		t.Errorf("without --replace: %+v", got)
+	}
+	must(t, sidecar.addr, "cluster", "restore", backup, "--replace")
+	awaitVerdict(t, conn, "ALLOW")
+	got := ask(t, sidecar.addr, "check", consented, "newsletter/email", "--at-least", written.Revision)
+	if got.code != exitFailed || !strings.Contains(got.stderr, "EPOCH_CHANGED") {
+		t.Errorf("at the revision of before: %+v", got)
+	}
+	sidecar.awaitMetric(t, "consentd_watch_resets_total 2")
+	must(t, sidecar.addr, "record", "withdraw", consented, "newsletter/email")
+	if got := checkConsent(t.Context(), conn); got != "DENY" {
+		t.Errorf("after a withdrawal in the new epoch: %s", got)
+	}
+}
