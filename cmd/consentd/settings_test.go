@@ -76,6 +76,23 @@ func TestSettingsOfServe(t *testing.T) {
 	}
 }
 
+func TestSettingsOfSidecar(t *testing.T) {
+	file := writeFile(t, "sidecar.yaml", "upstream:\n  - n1:7433\n  - n2:7433\ncache_size: 1GiB\ndata_dir: of serve\n")
+	_, cmd := settle(t, []string{"sidecar", "--config", file}, []string{"CONSENTD_TENANTS=shop,blog"})
+	got := map[string]string{}
+	for _, name := range []string{"upstream", "cache-size", "tenants"} {
+		got[name] = cmd.Flags().Lookup(name).Value.String()
+	}
+	want := map[string]string{"upstream": "[n1:7433,n2:7433]", "cache-size": "1GiB", "tenants": "[shop,blog]"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	_, cmd = settle(t, []string{"sidecar", "--config", file}, []string{"CONSENTD_UPSTREAM=n3:7433"})
+	if got := cmd.Flags().Lookup("upstream").Value.String(); got != "[n3:7433]" {
+		t.Errorf("the environment's upstream: %s", got)
+	}
+}
+
 func TestSettingsRefused(t *testing.T) {
 	tests := []struct {
 		name, file string

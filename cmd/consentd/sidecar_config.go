@@ -25,7 +25,7 @@ const (
 // sidecarConfig is what sidecar takes, from file, environment and flags.
 type sidecarConfig struct {
 	front        frontConfig
-	upstream     string
+	upstream     []string
 	ca           string
 	cert, key    string
 	plaintext    bool
@@ -36,8 +36,8 @@ type sidecarConfig struct {
 
 func (s *sidecarConfig) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&s.upstream, "upstream", "",
-		"the `ADDR,...` of replicas to ask, each host:port or unix:///path, or dns:///host:port for all addresses of a name")
+	flags.StringSliceVar(&s.upstream, "upstream", nil,
+		"the `ADDR,...` of replicas to ask, each host:port or unix:///path, or dns:///host:port for all addresses of a name; may be repeated")
 	flags.StringVar(&s.ca, "upstream-tls-ca", "", "ask the replicas over TLS, and trust the CA certificates in `FILE`")
 	flags.StringVar(&s.cert, "upstream-tls-cert", "", "the `FILE` with the certificate to show to the replicas")
 	flags.StringVar(&s.key, "upstream-tls-key", "", "the `FILE` with the private key of that certificate")
@@ -58,7 +58,7 @@ func (s *sidecarConfig) validate() error {
 		return err
 	}
 	switch {
-	case s.upstream == "":
+	case len(s.upstream) == 0:
 		return usageErrorf("name the replicas to ask: --upstream n1:7433,n2:7433,n3:7433, or dns:///NAME:7433 for all addresses of a name")
 	case s.cacheSize < leastCache:
 		return usageErrorf("--cache-size %s is too small: a cache needs at least %s", &s.cacheSize, new(leastCache))
@@ -67,7 +67,7 @@ func (s *sidecarConfig) validate() error {
 	case slices.Contains(s.tenants, ""):
 		return usageErrorf("--tenants has an empty name: write them as shop,blog, or leave it out for all")
 	}
-	for place := range strings.SplitSeq(s.upstream, ",") {
+	for _, place := range s.upstream {
 		if place = strings.TrimPrefix(strings.TrimSpace(place), "dns:///"); slices.Contains(s.front.listen, place) {
 			return usageErrorf("--upstream %s is a --listen address of this sidecar, which can't ask itself: name replicas", place)
 		}
@@ -93,13 +93,13 @@ func (s *sidecarConfig) connect() (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := client.Connect(s.upstream, client.ConnOptions{
+	conn, err := client.Connect(strings.Join(s.upstream, ","), client.ConnOptions{
 		TLS: secured, Plaintext: s.plaintext, UserAgent: "consentd-sidecar/" + version,
 	})
 	switch {
 	case errors.Is(err, client.ErrPlaintext):
 		return nil, usageErrorf("--upstream %s is on another machine, and nothing would be encrypted on the way: say --upstream-tls-ca FILE, "+
-			"or --%s", s.upstream, upstreamDangerFlag)
+			"or --%s", strings.Join(s.upstream, ","), upstreamDangerFlag)
 	case err != nil:
 		return nil, usageErrorf("--upstream: %w", err)
 	}

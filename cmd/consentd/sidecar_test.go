@@ -268,7 +268,8 @@ func TestSidecarOfACluster(t *testing.T) {
 	for _, m := range c.members {
 		m.kill(t)
 		for began := time.Now(); time.Since(began) < 2500*time.Millisecond; { // longer than the bound, after which what was held is gone
-			if got := checkConsent(t.Context(), conn); got != "ALLOW" {
+			got := checkConsent(t.Context(), conn)
+			if got != "ALLOW" && !(raceDetector && got == "STALE") { // with which an election may take longer than the bound
 				t.Fatalf("%s after %s was killed", got, m.id)
 			}
 		}
@@ -364,8 +365,8 @@ func TestByteSizes(t *testing.T) {
 	}
 }
 
-// TestRestoreBehindASidecar takes a backup and brings it back through the sidecar: from then on nothing counts that it held, and a revision of
-// before is of another epoch.
+// TestRestoreBehindASidecar takes a backup and brings it back through the sidecar: from then on nothing counts that it held, and a revision
+// of before is of another epoch.
 func TestRestoreBehindASidecar(t *testing.T) {
 	sidecar := spawnSidecar(t, spawn(t, filepath.Join(t.TempDir(), "data")).addr)
 	conn := dial(t, sidecar.addr)
