@@ -49,6 +49,7 @@ demo-cluster: build ## Build, start three replicas, kill the leader, back up and
 test: ## Run all tests, with the race detector
 	$(if $(RACE),,@echo 'make test: the race detector is off; it needs a C compiler' >&2)
 	$(GO) test $(RACE) -count=1 -timeout=20m ./...
+	$(GO) -C bench/rivals test -count=1 ./...
 
 .PHONY: race
 race: ## Stress: all tests RACECOUNT times (10), shuffled, on 1, 2 and 4 processors, with the race detector
@@ -81,12 +82,18 @@ bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; 
 	GO='$(GO)' tools/bench.sh '$(COMMIT)' $(BENCHFLAGS) -bench='$(BENCH)' -count=$(BENCHCOUNT) $(BENCHPKGS)
 	$(if $(OLD),@$(MAKE) --no-print-directory $(TOOLS) && .tools/benchstat '$(OLD)' bench/results/latest.txt)
 
+.PHONY: figures
+figures: ## Measure what near caches and sidecars are held to, beside their baselines, into bench/results; prints asked and reached
+	GO='$(GO)' tools/figures.sh '$(COMMIT)'
+
 .PHONY: lint
 lint: $(TOOLS) ## Check the style of Go and protobuf
 	@files=$$(gofmt -l $$(find . -name '*.go' -not -path './.tools/*')) && test -z "$$files" || { echo "gofmt these: $$files" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags=consentd_bugs ./cluster ./store
+	$(GO) -C bench/rivals vet ./...
 	$(LINT) run ./...
+	cd bench/rivals && ../../$(LINT) run ./...
 	$(BUF) lint
 	$(BUF) format --diff --exit-code
 

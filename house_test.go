@@ -88,6 +88,19 @@ func TestToolsStayOutOfTheModule(t *testing.T) {
 	}
 }
 
+// A rival is for comparing only.
+func TestRivalsStayOutOfTheModule(t *testing.T) {
+	main, rivals := readModule(t, "go.mod"), readModule(t, "bench/rivals/go.mod")
+	for _, rival := range []string{"github.com/maypok86/otter/v2"} {
+		if rivals.requires[rival] == "" {
+			t.Errorf("bench/rivals/go.mod doesn't require %s", rival)
+		}
+		if version, found := main.requires[rival]; found {
+			t.Errorf("go.mod requires %s %s, which belongs to bench/rivals/go.mod", rival, version)
+		}
+	}
+}
+
 // Generated code and the library it calls are made for each other.
 func TestGeneratorMatchesTheLibrary(t *testing.T) {
 	const library = "google.golang.org/protobuf"

@@ -17,7 +17,7 @@ func BenchmarkIdle(b *testing.B) {
 	if testing.Short() {
 		b.Skip("20 seconds of nothing")
 	}
-	all := startProcesses(b)
+	all := startProcesses(b, 3)
 	leader := awaitHealthy(b, all)
 	<-time.After(2 * time.Second) // a start is no idleness
 	var leading, following, asked float64

@@ -23,7 +23,7 @@ func BenchmarkLeaderKilled(b *testing.B) {
 	if testing.Short() {
 		b.Skip("an iteration takes some seconds")
 	}
-	all := startProcesses(b)
+	all := startProcesses(b, 3)
 	load := startLoad(all)
 	defer load.stop()
 	var took []time.Duration

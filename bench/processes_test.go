@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
@@ -21,11 +23,13 @@ import (
 // patience is how long a benchmark waits for what takes a moment.
 const patience = time.Minute
 
-// process is a replica as it is shipped.
+// process is a replica, or a sidecar, as it is shipped.
 type process struct {
 	tb      testing.TB
 	id      string
 	binary  string
+	address string
+	socket  string // of a sidecar
 	args    []string
 	ready   string // the file that says that it answers
 	log     string
@@ -35,8 +39,8 @@ type process struct {
 	members consentv1.ClusterServiceClient
 }
 
-// startProcesses founds a cluster of three processes with the example shop's policy, and waits until all are healthy.
-func startProcesses(tb testing.TB) []*process {
+// startProcesses founds a cluster of so many processes with the example shop's policy, and waits until all are ready.
+func startProcesses(tb testing.TB, size int) []*process {
 	tb.Helper()
 	dir := tb.TempDir()
 	binary, key := filepath.Join(dir, "consentd"), filepath.Join(dir, "key")
@@ -44,19 +48,20 @@ func startProcesses(tb testing.TB) []*process {
 	run(tb, binary, "keys", "new", key)
 	var all []*process
 	var addresses []string
-	for i := range 3 {
+	for i := range size {
 		addresses = append(addresses, freeAddress(tb))
 		all = append(all, newProcess(tb, binary, filepath.Join(dir, fmt.Sprintf("n%d", i+1)), addresses[i]))
 	}
 	for _, p := range all {
-		p.args = append(p.args, "--pseudonym-key-file", key, "--policy", "../examples/shop/policy.yaml", "--bootstrap-expect", "3",
-			"--join", strings.Join(addresses, ","))
+		p.args = append(p.args, "--pseudonym-key-file", key, "--policy", "../examples/shop/policy.yaml")
+		if size > 1 {
+			p.args = append(p.args, "--bootstrap-expect", strconv.Itoa(size), "--join", strings.Join(addresses, ","))
+		}
 		p.start()
 	}
 	for _, p := range all {
 		p.awaitReady()
 	}
-	awaitHealthy(tb, all)
 	return all
 }
 
@@ -80,11 +85,79 @@ func freeAddress(tb testing.TB) string {
 // newProcess prepares a replica whose files lie at a path.
 func newProcess(tb testing.TB, binary, path, address string) *process {
 	tb.Helper()
-	p := &process{tb: tb, id: filepath.Base(path), binary: binary, ready: path + ".ready", log: path + ".log"}
-	p.args = []string{
-		"serve", "--node-id", p.id, "--data-dir", path, "--listen", address, "--raft-listen", freeAddress(tb), "--ops-listen", "127.0.0.1:0",
-		"--ready-file", p.ready,
+	p := newDaemon(tb, binary, path, address)
+	p.args = append([]string{"serve", "--node-id", p.id, "--data-dir", path, "--raft-listen", freeAddress(tb)}, p.args...)
+	return p
+}
+
+// newSidecar prepares a sidecar of replicas, which listens on a unix socket as well.
+func newSidecar(tb testing.TB, number int, replicas []*process) *process {
+	tb.Helper()
+	var upstream []string
+	for _, r := range replicas {
+		upstream = append(upstream, r.address)
 	}
+	p := newDaemon(tb, replicas[0].binary, filepath.Join(shortDir(tb), fmt.Sprintf("s%d", number)), freeAddress(tb))
+	p.socket = "unix://" + p.log + ".sock"
+	p.args = append([]string{"sidecar", "--upstream", strings.Join(upstream, ","), "--listen", p.socket, "--cache-size", "64MiB"}, p.args...)
+	return p
+}
+
+// startAside runs a replica that knows the subjects, and a sidecar that holds their records, and returns where that listens by network.
+func startAside(tb testing.TB) map[string]string {
+	tb.Helper()
+	replicas := startProcesses(tb, 1)
+	replicas[0].know(subjects)
+	sidecar := newSidecar(tb, 1, replicas)
+	sidecar.start()
+	sidecar.awaitReady()
+	for _, id := range subjectIDs() {
+		ctx, cancel := context.WithTimeout(tb.Context(), patience)
+		_, err := sidecar.checks.Check(ctx, &consentv1.CheckRequest{Subject: id, Permissions: []string{permission}})
+		cancel()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return map[string]string{"unix": sidecar.socket, "tcp": sidecar.address}
+}
+
+// know writes the subjects, half of them confirmed.
+func (p *process) know(subjects int) {
+	p.tb.Helper()
+	ctx, cancel := context.WithTimeout(p.tb.Context(), patience)
+	defer cancel()
+	const together = 500
+	for from := 0; from < subjects; from += together {
+		request := &consentv1.WriteEventsRequest{}
+		for n := from; n < from+together; n += 2 {
+			request.Events = append(request.Events, grantOf(subjectID(n), time.Hour)...)
+		}
+		if _, err := p.records.WriteEvents(ctx, request); err != nil {
+			p.tb.Fatal(err)
+		}
+	}
+}
+
+// grantOf is a grant of so long ago, and its confirmation.
+func grantOf(subject string, ago time.Duration) []*consentv1.Event {
+	at, scope := time.Now().Add(-ago), &consentv1.Scope{Permissions: []string{permission}}
+	return []*consentv1.Event{
+		{
+			Subject: subject, Kind: consentv1.EventKind_EVENT_KIND_GRANTED, OccurredAt: timestamppb.New(at), Scope: scope,
+			Evidence: &consentv1.Evidence{NoticeVersion: 3, Method: consentv1.Method_METHOD_WEB_FORM, Source: "bench", Reference: "forms/1"},
+		},
+		{
+			Subject: subject, Kind: consentv1.EventKind_EVENT_KIND_CONFIRMED, OccurredAt: timestamppb.New(at.Add(ago / 2)), Scope: scope,
+		},
+	}
+}
+
+// newDaemon prepares a process that listens at an address.
+func newDaemon(tb testing.TB, binary, path, address string) *process {
+	tb.Helper()
+	p := &process{tb: tb, id: filepath.Base(path), binary: binary, address: address, ready: path + ".ready", log: path + ".log"}
+	p.args = []string{"--listen", address, "--ops-listen", "127.0.0.1:0", "--ready-file", p.ready}
 	conn, err := grpc.NewClient("passthrough:///"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond}, MinConnectTimeout: time.Second,

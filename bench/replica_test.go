@@ -33,6 +33,7 @@ var transports = []string{"memory", "unix"}
 // service is a running PermissionService, ours or the empty one, and a client of it.
 type service struct {
 	client consentv1.PermissionServiceClient
+	conn   *grpc.ClientConn
 	ids    []string
 }
 
@@ -54,8 +55,14 @@ func shuffled(size int) []int { return rand.New(rand.NewPCG(1, 2)).Perm(size) }
 // startReplica runs a replica with the example shop's policy and half of the subjects confirmed, behind the default interceptors.
 func startReplica(tb testing.TB, transport string) service {
 	tb.Helper()
-	quiet := slog.New(slog.DiscardHandler)
-	node, err := cluster.Open(tb.Context(), cluster.Options{DataDir: filepath.Join(tb.TempDir(), "data"), Logger: quiet})
+	node := startNode(tb)
+	return serve(tb, transport, replicaOptions(node))
+}
+
+// startNode runs what a replica is without its server.
+func startNode(tb testing.TB) *cluster.Node {
+	tb.Helper()
+	node, err := cluster.Open(tb.Context(), cluster.Options{DataDir: filepath.Join(tb.TempDir(), "data"), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -66,11 +73,29 @@ func startReplica(tb testing.TB, transport string) service {
 	})
 	awaitReady(tb, node)
 	fill(tb, node)
-	srv, err := server.New(server.Options{State: node, Records: node, Policies: node, Ready: node.Ready, Logger: quiet})
+	return node
+}
+
+func replicaOptions(node *cluster.Node) server.Options {
+	return server.Options{
+		State: node, Records: node, Policies: node, Watching: node, Ready: node.Ready, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// serve runs a server, and returns it with a client.
+func serve(tb testing.TB, transport string, o server.Options) service {
+	tb.Helper()
+	listener, dial := listen(tb, transport)
+	startServer(tb, listener, o)
+	return connect(tb, dial)
+}
+
+func startServer(tb testing.TB, listener net.Listener, o server.Options) {
+	tb.Helper()
+	srv, err := server.New(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	listener, dial := listen(tb, transport)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
 	tb.Cleanup(func() {
@@ -83,7 +108,6 @@ func startReplica(tb testing.TB, transport string) service {
 			tb.Error(err)
 		}
 	})
-	return connect(tb, dial)
 }
 
 // awaitReady returns once the replica leads and has proven its state fresh.
@@ -194,7 +218,7 @@ func connect(tb testing.TB, dial dialer) service {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
-	return service{client: consentv1.NewPermissionServiceClient(conn), ids: subjectIDs()}
+	return service{client: consentv1.NewPermissionServiceClient(conn), conn: conn, ids: subjectIDs()}
 }
 
 // shortDir returns a temporary folder for sockets, whose paths are limited to a hundred bytes or so.

@@ -29,7 +29,7 @@ check_generated() {
 }
 
 check_tidy() {
-	for module in . tools tools/protoc; do
+	for module in . bench/rivals tools tools/protoc; do
 		if ! $go -C "$module" mod tidy -diff; then
 			echo "verify: run go mod tidy in $module" >&2
 			return 1
