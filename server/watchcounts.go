@@ -17,10 +17,10 @@ type watchCounts struct {
 func newWatchCounts() *watchCounts {
 	counter := func(name, help string) prometheus.CounterOpts { return prometheus.CounterOpts{Name: name, Help: help} }
 	return &watchCounts{
-		readers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentd_watch_readers", Help: "Near caches that follow the changes here."}),
-		changes: prometheus.NewCounter(counter("consentd_watch_changes_total", "Changed buckets sent to near caches, counted for each of them.")),
-		cutOff:  prometheus.NewCounter(counter("consentd_watch_cut_off_total", "Near caches cut off because they didn't keep up.")),
-		resets: prometheus.NewCounterVec(counter("consentd_watch_resets_total",
+		readers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "consentd_change_readers", Help: "Near caches that follow the changes here."}),
+		changes: prometheus.NewCounter(counter("consentd_change_buckets_sent_total", "Changed buckets sent to near caches, counted for each of them.")),
+		cutOff:  prometheus.NewCounter(counter("consentd_change_readers_cut_off_total", "Near caches cut off because they didn't keep up.")),
+		resets: prometheus.NewCounterVec(counter("consentd_change_resets_total",
 			"Near caches that were told to begin anew, by why: start, position_gone, epoch."), []string{"reason"}),
 	}
 }

@@ -17,15 +17,15 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 )
 
 // memoryStream is a stream of changes without a connection. Its reader takes what send takes.
 type memoryStream struct {
 	grpc.ServerStream
-	ctx    context.Context
-	asked  chan *consentv1.WatchRequest
-	send   func(*consentv1.WatchResponse) error
-	served chan error
+	ctx   context.Context
+	asked chan *consentv1.WatchRequest
+	send  func(*consentv1.WatchResponse) error
 }
 
 func (s *memoryStream) Context() context.Context { return s.ctx }
@@ -242,7 +242,7 @@ func (s *lateState) View(ctx context.Context, c consent.Consistency) (consent.Vi
 func TestPongBehindItsChanges(t *testing.T) {
 	var state *lateState
 	r := newRig(t, func(o *Options) {
-		memory := o.Watching.(*memoryBackend) //nolint:errcheck // the rig's
+		memory := o.Watching.(*memoryBackend)
 		state = &lateState{memory, func() { memory.change(memory.next) }}
 		o.State = state
 	})
@@ -314,7 +314,7 @@ func (s *unprovenState) View(ctx context.Context, c consent.Consistency) (consen
 func TestFullPings(t *testing.T) {
 	state := &unprovenState{proven: make(chan struct{})}
 	r := newRig(t, func(o *Options) {
-		state.memoryBackend = o.Watching.(*memoryBackend) //nolint:errcheck // the rig's
+		state.memoryBackend = o.Watching.(*memoryBackend)
 		o.State = state
 	})
 	w := r.watchFrom(t, &consentv1.WatchStart{})
@@ -415,5 +415,39 @@ func TestWatchEndsWithTheServer(t *testing.T) {
 	wantError(t, err, codes.Unavailable, "NOT_READY")
 	if readers := figure(t, r.server.core.watches.readers); readers != 0 {
 		t.Errorf("%v readers are counted after the end", readers)
+	}
+}
+
+// TestBytesOfAChange: at 10,000 changes a second an entry has ten at least, because there is no more than one entry in a millisecond. With a
+// message for each, and all that gRPC puts around it, a change takes less than 16 bytes.
+func TestBytesOfAChange(t *testing.T) {
+	const entry, framing, most = 10, 9 + 5, 16 // HTTP/2's head of a frame, and gRPC's of a message
+	memory := newMemory()
+	sent := 0
+	r := &reader{
+		service: newWatchService(memory), at: consent.Revision{Epoch: memoryEpoch, Index: 1 << 34}, sequence: 1 << 34,
+		sending: time.AfterFunc(time.Hour, func() {}),
+		stream: &memoryStream{send: func(m *consentv1.WatchResponse) error {
+			sent += framing + proto.Size(m)
+			return nil
+		}},
+	}
+	defer r.sending.Stop()
+	r.numbered = r.at.Index
+	const entries = 100
+	for i := range entries {
+		changes := consent.Changes{To: r.at}
+		changes.To.Index++
+		for n := range entry {
+			changes.Subjects = append(changes.Subjects, consent.Touched{Tenant: 1, Bucket: uint32((i*entry+n)*7919*131) % consent.Buckets})
+		}
+		if err := r.sendChanges(&changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if each := float64(sent) / entries / entry; each > most {
+		t.Errorf("a change takes %.1f bytes, want %d at most", each, most)
+	} else {
+		t.Logf("a change takes %.1f bytes", each)
 	}
 }
