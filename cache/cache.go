@@ -52,6 +52,7 @@ type Cache struct {
 	gate    gate // to the shelf, for lookups
 	flights flights
 	fills   atomic.Uint64
+	pauses  pauses
 	keeping sync.RWMutex    // held while something is put on the shelf, and for good once that is closed
 	life    context.Context // ends when the cache is closed
 	end     context.CancelFunc
@@ -104,7 +105,7 @@ func (c *Cache) keep(k key, e entry) {
 	c.keeping.RLock()
 	defer c.keeping.RUnlock()
 	if !c.gate.shut.Load() {
-		c.shelf.put(k.first, e)
+		c.shelf.put(k.place(), e)
 	}
 }
 
@@ -121,14 +122,13 @@ type Stats struct {
 // Stats returns what the cache has done, and what it holds.
 func (c *Cache) Stats() Stats {
 	entered, missed := c.gate.passed()
-	counts := &c.shelf.counts
 	return Stats{
 		Hits:      entered - missed,
 		Misses:    missed,
 		Fills:     c.fills.Load(),
-		Evictions: counts.evicted.Load(),
-		Rejected:  counts.rejected.Load(),
-		Bytes:     8*int64(c.buckets) + counts.bytes.Load() + entryExtra*counts.entries.Load(),
-		Entries:   counts.entries.Load(),
+		Evictions: c.shelf.evicted.Load(),
+		Rejected:  c.shelf.rejected.Load(),
+		Bytes:     8*int64(c.buckets) + c.shelf.taken(),
+		Entries:   c.shelf.entries.Load(),
 	}
 }

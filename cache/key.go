@@ -30,3 +30,8 @@ func (h hasher) of(tenant uint32, subject string) key {
 	first, second := siphash.Hash128(h.k0, h.k1, unsafe.Slice(unsafe.StringData(subject), len(subject)))
 	return key{first + uint64(tenant)<<32, second}
 }
+
+// place returns what ristretto knows the subject by. Its last byte chooses one of ristretto's 256 maps.
+func (k key) place() uint64 { return k.first&^0xff | spread(k.second>>48) }
+
+func spread(u uint64) uint64 { return (u + u*(1<<16-u)*11>>21) >> 8 }

@@ -29,6 +29,7 @@ func (c *Cache) Advance(position uint64, buckets []uint32, tenants []*consent.Te
 		return
 	}
 	was.floors.raise(buckets, position)
+	c.pauses.at("raised")
 	head := *was.view.Head
 	head.Revision.Index = position
 	if len(tenants) > 0 {
@@ -63,5 +64,7 @@ func (c *Cache) Reached() consent.Revision { return c.moment.Load().at() }
 
 func (c *Cache) publish(m *moment) {
 	m.next = make(chan struct{})
-	close(c.moment.Swap(m).next)
+	was := c.moment.Swap(m)
+	c.pauses.at("published")
+	close(was.next)
 }

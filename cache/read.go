@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -28,13 +27,21 @@ func (c *Cache) Wait(ctx context.Context, r consent.Revision) error {
 		case at.Epoch != r.Epoch && at != consent.Revision{}:
 			return consent.ErrEpoch
 		}
-		select {
-		case <-m.next:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-c.life.Done():
-			return consent.ErrNotReady
+		if err := c.pass(ctx, m); err != nil {
+			return err
 		}
+	}
+}
+
+// pass returns nil once there is another moment than m; the context's error, or consent.ErrNotReady once the cache is closed.
+func (c *Cache) pass(ctx context.Context, m *moment) error {
+	select {
+	case <-m.next:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.life.Done():
+		return consent.ErrNotReady
 	}
 }
 
@@ -78,8 +85,10 @@ func (c *Cache) held(t *consent.Tenant, k key) (*moment, entry) {
 		return nil, nil
 	}
 	m := c.moment.Load()
-	e, _ := c.shelf.Get(k.first)
+	c.pauses.at("moment loaded")
+	e, _ := c.shelf.Get(k.place())
 	lane.left.Add(1)
+	c.pauses.at("entry loaded")
 	if m.at().Epoch == t.Epoch && m.counts(e, k) {
 		return m, e
 	}
@@ -94,6 +103,7 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 	var e entry
 	for {
 		m := c.moment.Load()
+		c.pauses.at("moment loaded again")
 		if err := c.mayAsk(m, t); err != nil {
 			return nil, nil, err
 		}
@@ -102,9 +112,7 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 		}
 		var err error
 		if m.precedes(e, k) {
-			if err = c.Wait(ctx, consent.Revision{Epoch: t.Epoch, Index: e.position()}); errors.Is(err, consent.ErrEpoch) {
-				continue // to what the tenant's epoch has come to
-			}
+			err = c.pass(ctx, m)
 		} else {
 			want := Want{Tenant: t.Name, Subject: subject, AtLeast: m.at()}
 			e, err = c.flights.share(ctx, k, t.Epoch, func() (entry, error) { return c.fill(ctx, want, k) })
@@ -156,6 +164,8 @@ func (c *Cache) fill(ctx context.Context, w Want, k key) (entry, error) {
 		return nil, fmt.Errorf("filled from position %d, bucket %d: beyond what can be", f.Revision.Index, f.Bucket)
 	}
 	e := newEntry(k, f)
+	c.pauses.at("filled")
 	c.keep(k, e)
+	c.pauses.at("kept")
 	return e, nil
 }
