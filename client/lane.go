@@ -247,7 +247,7 @@ func (l *lane) end(err error) {
 	l.mu.Lock()
 	l.retired = true
 	left := l.table
-	l.table, l.places = nil, nil
+	l.table, l.places, l.unanswered = nil, nil, 0
 	if l.listening != nil {
 		l.listening.Stop()
 	}
