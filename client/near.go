@@ -42,8 +42,8 @@ type NearOptions struct {
 	Now func() time.Time
 }
 
-// NewNearCache returns a NearCache that begins to follow what changes, and returns consent.ErrNotReady until it has heard what is. It returns
-// an error if the options make no sense.
+// NewNearCache returns a NearCache that begins to follow what changes, and returns consent.ErrNotReady until it has heard what is. It
+// returns an error if the options make no sense.
 func NewNearCache(o NearOptions) (*NearCache, error) {
 	if o.Conn == nil {
 		return nil, errors.New("a near cache needs Conn, a connection to replicas")

@@ -53,8 +53,8 @@ func elsewhere(err error) bool {
 	return errors.Is(err, consent.ErrNotReady) || errors.Is(err, consent.ErrStale) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// unfilled returns the error of those who wait for a record: their own context's if it has ended; consent.ErrNotReady if no replica gave it,
-// or those that were asked are in another epoch.
+// unfilled returns the error of those who wait for a record: their own context's if it has ended; consent.ErrNotReady if no replica gave
+// it, or those that were asked are in another epoch.
 func unfilled(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

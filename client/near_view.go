@@ -14,8 +14,8 @@ import (
 // nothing, and reads no clock: whether View.Age says that a decision may be given is the caller's business.
 //
 // What isn't here or proven yet is waited for until the context's deadline, or for the staleness bound if it has none. Then it is
-// consent.ErrStale, for a revision a consent.StaleError, and consent.ErrNotReady before the first proof. A revision of another epoch than the
-// newest is consent.ErrEpoch.
+// consent.ErrStale, for a revision a consent.StaleError, and consent.ErrNotReady before the first proof. A revision of another epoch than
+// the newest is consent.ErrEpoch.
 func (n *NearCache) View(ctx context.Context, c consent.Consistency) (consent.View, error) {
 	if c != (consent.Consistency{}) {
 		if err := n.meet(ctx, c); err != nil {

@@ -171,12 +171,21 @@ func TestReaderEndsTheStream(t *testing.T) {
 			name: "a tenant in two parts", want: errTurn,
 			good: many(more(resetMessage(7, 10, watchedTenant("a", 1, 1)))), bad: resetMessage(7, 10, watchedTenant("a", 1, 1)),
 		},
-		{name: "changes amid a reset", at: consent.Revision{Epoch: 7, Index: 10}, good: many(more(resetMessage(8, 20))), bad: changeMessage(11, nil), want: errTurn},
-		{name: "a pong amid a reset", at: consent.Revision{Epoch: 7, Index: 10}, good: many(more(resetMessage(8, 20))), bad: pongOf(1, 10, 0, 1), want: errTurn},
+		{
+			name: "changes amid a reset", at: consent.Revision{Epoch: 7, Index: 10}, good: many(more(resetMessage(8, 20))),
+			bad: changeMessage(11, nil), want: errTurn,
+		},
+		{
+			name: "a pong amid a reset", at: consent.Revision{Epoch: 7, Index: 10}, good: many(more(resetMessage(8, 20))),
+			bad: pongOf(1, 10, 0, 1), want: errTurn,
+		},
 
 		{name: "a tenant not asked for", good: many(resetMessage(7, 10)), bad: changeMessage(11, nil, watchedTenant("c", 3, 1)), want: errTurn},
 		{name: "a tenant without a name", bad: resetMessage(7, 10, change(func(m *consentv1.WatchTenant) { m.Name = "" })), want: errTurn},
-		{name: "a number too large", bad: resetMessage(7, 10, change(func(m *consentv1.WatchTenant) { m.Number = consent.MaxTenant + 1 })), want: errTenant},
+		{
+			name: "a number too large", want: errTenant,
+			bad: resetMessage(7, 10, change(func(m *consentv1.WatchTenant) { m.Number = consent.MaxTenant + 1 })),
+		},
 		{
 			name: "a policy without a version", want: errTenant,
 			bad: resetMessage(7, 10, change(func(m *consentv1.WatchTenant) { m.PolicyVersion = 0 })),
@@ -221,7 +230,8 @@ func TestReaderEndsTheStream(t *testing.T) {
 			if err := r.take(tt.bad); !errors.Is(err, tt.want) {
 				t.Errorf("error %v, want %v", err, tt.want)
 			}
-			if diff := cmp.Diff(before, *rec, cmp.AllowUnexported(recorder{}), cmp.Comparer(func(a, b *consent.Tenant) bool { return a == b })); diff != "" {
+			same := cmp.Comparer(func(a, b *consent.Tenant) bool { return a == b })
+			if diff := cmp.Diff(before, *rec, cmp.AllowUnexported(recorder{}), same); diff != "" {
 				t.Errorf("it was published all the same (-before +after):\n%s", diff)
 			}
 		})
