@@ -42,6 +42,39 @@ type Filled struct {
 }
 
 // Cache holds records of subjects. It is safe for concurrent use.
+//
+// # The obvious way, and why not
+//
+// The obvious way is to set what was read, and to delete or set what has changed. It loses a race that needs no bad luck: a reader misses and
+// reads the old record; the change comes, and deletes nothing; the reader sets the old record, which stays. Ristretto adds ways of its
+// own: of two Sets of a new key the first stays, a Set may be dropped, and a deleted key may show again while a Set is queued. So nothing
+// here rests on what ristretto keeps, or in what order.
+//
+// # What it is
+//
+// An entry carries the epoch and the position R that its record is exactly that of, and the bucket that its subject is in. Beside ristretto
+// stand the floors: for each of 2^20 buckets the position of its last change, and one position for all, where the stream of changes began.
+// A change only raises floors. One atomic pointer leads to the moment: a position p of an epoch, its tenants, its floors, and its proof.
+//
+// # Invariants
+//
+//  1. A moment and an entry are never written to once they can be reached. Floors only rise.
+//  2. The publisher raises the floors for all changes up to p before it publishes the moment at p.
+//  3. A reader loads the moment before it looks at a floor. When it loads the entry doesn't matter.
+//  4. An entry counts at a moment of its epoch if R is not above p, and not below the floor of its bucket or of all.
+//  5. Each Reset brings floors of its own. Readers of a moment before it keep the old ones, complete for their moment.
+//
+// # Why an answer is exact
+//
+// Suppose that an entry counts, and the record changed at q, after R and not after p. The moment's floors begin at or before R by 4, and
+// the stream has no gap, so it told of q, and by 2 the floor of the bucket was at least q before the moment at p was published. By 3 the
+// reader saw that floor, above R: the entry doesn't count. So the record at p is the one at R.
+//
+// A fill may come from a replica that is ahead: R is above p. The reader then waits for the stream to come to R, and judges anew. A fill
+// from one that is behind, or that was overtaken while it was under way, doesn't count by 4, and is made again. A fill of another epoch
+// is thrown away. None of these is ever wrong; all that is lost is time, and the staleness bound ends that.
+//
+// Freshness is another matter, and the caller's: it reads the clock last, against the View that it loaded first.
 type Cache struct {
 	ask     func(context.Context, Want) (Filled, error)
 	now     func() time.Time
