@@ -121,7 +121,7 @@ func TestLongSegments(t *testing.T) {
 	for range c.CheckSegment(t.Context(), Segment{Permission: newsletter}, ids) {
 		break // leaves chunks on their way
 	}
-	unusable := slices.Repeat([]string{strings.Repeat("é", 129)}, subjects) // whose answers are the longest
+	unusable := slices.Repeat([]string{"\xff"}, subjects) // whose answers are the longest
 	for chunk, err := range c.CheckSegment(t.Context(), Segment{Permission: newsletter}, slices.Values(unusable)) {
 		if err != nil || chunk.Reason(0) != 0 {
 			t.Fatal(chunk, err)
