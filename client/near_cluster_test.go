@@ -312,8 +312,7 @@ func TestNearCacheOfACluster(t *testing.T) {
 	})
 	live.Store(2) // the third is written to no more
 	c.stops[2]()
-	moved := func(near *NearCache) bool { return near.Stats().Streams > 1 }
-	follow("a replica is gone", func(compared int) bool { return compared >= 300 && slices.ContainsFunc(nears, moved) })
+	follow("a replica is gone", enough)
 	c.everythingAcknowledgedIsSeen(nears)
 }
 
