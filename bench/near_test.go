@@ -83,7 +83,7 @@ func (h heldCache) fillAll(b *testing.B, ids []string) bool {
 	b.Helper()
 	all := true
 	for _, id := range ids {
-		if _, held := h.Held(h.tenant, id); held {
+		if _, _, held := h.Held(h.tenant, id); held {
 			continue
 		}
 		all = false

@@ -57,7 +57,7 @@ func holdsAll(tb testing.TB, near *client.NearCache, ids []string) bool {
 	}
 	all := true
 	for _, id := range ids {
-		if _, held := near.Held(view.Tenants[tenant], id); held {
+		if _, _, held := near.Held(view.Tenants[tenant], id); held {
 			continue
 		}
 		all = false

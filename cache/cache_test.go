@@ -67,11 +67,11 @@ func TestRecordIsAskedForOnceAndHeld(t *testing.T) {
 		}
 		c.shelf.Wait()
 	}
-	if got, here := c.Held(tenant, "anna"); !here || !slices.Equal(got, words) {
+	if _, got, here := c.Held(tenant, "anna"); !here || !slices.Equal(got, words) {
 		t.Errorf("held %v, %t", got, here)
 	}
 	c.Advance(11, []uint32{3}, nil)
-	if got, here := c.Held(tenant, "anna"); here {
+	if _, got, here := c.Held(tenant, "anna"); here {
 		t.Errorf("held %v after its bucket changed", got)
 	}
 	if asked != 1 {

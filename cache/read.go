@@ -70,12 +70,12 @@ func (c *Cache) Record(ctx context.Context, t *consent.Tenant, subject string) (
 }
 
 // Held returns a subject's record as Look does, if it is here; it never asks for it.
-func (c *Cache) Held(t *consent.Tenant, subject string) (r consent.Record, here bool) {
-	_, e := c.held(t, c.keys.of(t.Number, subject))
+func (c *Cache) Held(t *consent.Tenant, subject string) (v consent.View, r consent.Record, here bool) {
+	m, e := c.held(t, c.keys.of(t.Number, subject))
 	if e == nil {
-		return nil, false
+		return consent.View{}, nil, false
 	}
-	return e.record(), true
+	return m.view, e.record(), true
 }
 
 // held returns a subject's entry and the moment that it counts for, or nil.

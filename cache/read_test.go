@@ -120,7 +120,7 @@ func TestNothingIsHeldToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.shelf.Wait()
-	if r, here := c.Held(tenant, "nobody"); r != nil || !here {
+	if _, r, here := c.Held(tenant, "nobody"); r != nil || !here {
 		t.Errorf("held %v, %t, want nothing, held", r, here)
 	}
 }

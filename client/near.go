@@ -97,7 +97,7 @@ func (n *NearCache) Record(ctx context.Context, t *consent.Tenant, subject strin
 }
 
 // Held returns a subject's record as Look does, if it is here. It asks nobody.
-func (n *NearCache) Held(t *consent.Tenant, subject string) (r consent.Record, here bool) {
+func (n *NearCache) Held(t *consent.Tenant, subject string) (v consent.View, r consent.Record, here bool) {
 	return n.cache.Held(t, subject)
 }
 

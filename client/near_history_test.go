@@ -292,7 +292,7 @@ func (w *world) judge(near *NearCache, counts *judged) {
 	counts.answered++
 	w.judgeView(exact)
 	w.judgeRecord(v, exact, subject, record)
-	if record, here := near.Held(shop, subjectName(subject)); here {
+	if _, record, here := near.Held(shop, subjectName(subject)); here {
 		counts.held++
 		w.judgeRecord(v, consent.View{}, subject, record)
 	}

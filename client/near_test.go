@@ -404,7 +404,7 @@ func TestNearCacheHoldsRecords(t *testing.T) {
 		t := r.t
 		r.begin(10)
 		questions := r.filled(consent.Revision{Epoch: 7, Index: 10}, 4)
-		if _, here := r.Held(r.shop(), "anna"); here {
+		if _, _, here := r.Held(r.shop(), "anna"); here {
 			t.Error("a record is held that nobody asked for")
 		}
 		for range 3 {
@@ -413,18 +413,18 @@ func TestNearCacheHoldsRecords(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if record, here := r.Held(r.shop(), "anna"); !here || record.Index() != 4 || *questions != 1 {
+		if _, record, here := r.Held(r.shop(), "anna"); !here || record.Index() != 4 || *questions != 1 {
 			t.Errorf("held %v, %t; a replica was asked %d times", record, here, *questions)
 		}
 		r.filled(consent.Revision{Epoch: 7, Index: 12}, 12)
 		r.stream.send(changeMessage(11, []uint32{4, 6}))
 		synctest.Wait()
-		if _, here := r.Held(r.shop(), "anna"); !here {
+		if _, _, here := r.Held(r.shop(), "anna"); !here {
 			t.Error("a record isn't held any more, and others changed")
 		}
 		r.stream.send(changeMessage(12, []uint32{4, 5, 6}))
 		synctest.Wait()
-		if _, here := r.Held(r.shop(), "anna"); here {
+		if _, _, here := r.Held(r.shop(), "anna"); here {
 			t.Error("a record is held that has changed")
 		}
 		if record, err := r.record(); err != nil || record.Index() != 12 {
@@ -463,7 +463,7 @@ func TestNearCacheDropsARecordOfAnotherEpoch(t *testing.T) {
 		if err := <-failed; !errors.Is(err, consent.ErrNotReady) {
 			t.Errorf("error %v, want ErrNotReady", err)
 		}
-		if _, here := r.Held(r.shop(), "anna"); here {
+		if _, _, here := r.Held(r.shop(), "anna"); here {
 			t.Error("it is held in the other epoch")
 		}
 	})
@@ -495,7 +495,7 @@ func TestNearCacheRefusesARecord(t *testing.T) {
 				if record, err := r.record(); err == nil || record != nil {
 					t.Errorf("record %v, %v", record, err)
 				}
-				if _, here := r.Held(r.shop(), "anna"); here {
+				if _, _, here := r.Held(r.shop(), "anna"); here {
 					t.Error("it is held")
 				}
 			})

@@ -102,7 +102,7 @@ func (n *nearDoor) batch(c *Client, questions []Question, strictest consent.Cons
 			results[i].Err = errSubject
 			continue
 		}
-		if s.record, here = n.Held(s.tenant, subject); !here {
+		if _, s.record, here = n.Held(s.tenant, subject); !here {
 			return nil, false
 		}
 		s.now = n.now()

@@ -21,11 +21,8 @@ type permissionService struct {
 
 // Check decides 1 to 64 permissions of one subject, from one lookup.
 func (s *permissionService) Check(ctx context.Context, r *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {
-	question, err := questionOf(r.GetSubjectType(), r.GetSimilarGoods())
+	question, err := questionIn(r)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkPermissions(r.GetPermissions()); err != nil {
 		return nil, err
 	}
 	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
@@ -42,6 +39,22 @@ func (s *permissionService) Check(ctx context.Context, r *consentv1.CheckRequest
 	if err != nil {
 		return nil, err
 	}
+	return s.decide(r, question, view, tenant, record)
+}
+
+// questionIn returns what a check asks of the law, if it asks what can be.
+func questionIn(r *consentv1.CheckRequest) (consent.Question, error) {
+	question, err := questionOf(r.GetSubjectType(), r.GetSimilarGoods())
+	if err != nil {
+		return question, err
+	}
+	return question, checkPermissions(r.GetPermissions())
+}
+
+// decide answers a check from a record, unless the state that it is of has grown too old.
+func (s *permissionService) decide(
+	r *consentv1.CheckRequest, question consent.Question, view consent.View, tenant *consent.Tenant, record consent.Record,
+) (*consentv1.CheckResponse, error) {
 	now := s.now() // after view and record: what they say was true until at least FreshAsOf, which must be within the bound now
 	age, fresh := view.Age(now)
 	if !fresh {
@@ -66,6 +79,11 @@ func (c *core) look(ctx context.Context, name string, demand *consentv1.Consiste
 	if err != nil {
 		return consent.View{}, nil, err
 	}
+	return c.lookIn(view, name)
+}
+
+// lookIn returns a view, and its tenant of the name.
+func (c *core) lookIn(view consent.View, name string) (consent.View, *consent.Tenant, error) {
 	if name == "" {
 		name = defaultTenant
 	}

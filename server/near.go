@@ -17,8 +17,8 @@ type Near interface {
 	State
 	// Look returns what Record would, and the View that it is exactly of. If the tenant in it isn't t any more, another policy took effect.
 	Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error)
-	// Held returns what Record would, if that is here. It fetches nothing and waits for nothing.
-	Held(t *consent.Tenant, subject string) (consent.Record, bool)
+	// Held returns what Look would, if that is here. It fetches nothing and waits for nothing.
+	Held(t *consent.Tenant, subject string) (consent.View, consent.Record, bool)
 }
 
 // isHeld reports whether a subject's record is here. Of an id that can't be used it is: nothing is missing for the answer, which says so.
@@ -27,7 +27,7 @@ func (c *core) isHeld(t *consent.Tenant, subject string) bool {
 	if !usable {
 		return true
 	}
-	_, held := c.near.Held(t, form)
+	_, _, held := c.near.Held(t, form)
 	return held
 }
 
@@ -60,33 +60,4 @@ func (c *core) holdsChunk(t *consent.Tenant, ids idList) bool {
 // isElsewhere reports whether an error says that the tenant is unknown, where a replica may know it: a sidecar may be told of some only.
 func (c *core) isElsewhere(err error) bool {
 	return c.near != nil && errors.Is(err, consent.ErrUnknownTenant)
-}
-
-// mayWait reports whether the answer to a check may take longer than a moment: it asks for newer state than is here, or for a record that
-// has to be fetched.
-func (c *core) mayWait(ctx context.Context, r *consentv1.CheckRequest) bool {
-	demand, err := consistencyOf(r.GetConsistency())
-	if err != nil {
-		return false
-	}
-	if demand.Full || !c.hasReached(ctx, demand.AtLeast) {
-		return true
-	}
-	if c.near == nil {
-		return false
-	}
-	_, tenant, err := c.look(ctx, r.GetTenant(), nil)
-	if err != nil {
-		return c.isElsewhere(err)
-	}
-	return !c.isHeld(tenant, r.GetSubject())
-}
-
-// hasReached reports whether the state here includes a revision, as all do the zero one.
-func (c *core) hasReached(ctx context.Context, r consent.Revision) bool {
-	if r == (consent.Revision{}) {
-		return true
-	}
-	view, err := c.viewAt(ctx, consent.Consistency{})
-	return err == nil && view.Revision.Epoch == r.Epoch && view.Revision.Index >= r.Index
 }

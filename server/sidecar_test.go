@@ -39,7 +39,7 @@ func (n *nearMemory) Look(ctx context.Context, t *consent.Tenant, subject string
 	return view, record, err
 }
 
-func (n *nearMemory) Held(t *consent.Tenant, subject string) (consent.Record, bool) {
+func (n *nearMemory) Held(t *consent.Tenant, subject string) (consent.View, consent.Record, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	held := n.seen[subject]
@@ -51,10 +51,14 @@ func (n *nearMemory) Held(t *consent.Tenant, subject string) (consent.Record, bo
 	}
 	n.seen[subject] = true
 	if !held {
-		return nil, false
+		return consent.View{}, nil, false
 	}
 	record, err := n.Record(context.Background(), t, subject, nil)
-	return record, err == nil
+	if err != nil {
+		return consent.View{}, nil, false
+	}
+	view, err := n.View(context.Background(), consent.Consistency{})
+	return view, record, err == nil
 }
 
 // TestThroughASidecar has tests of a server talk to a sidecar instead: callers can't tell which it is.
@@ -67,7 +71,8 @@ func TestThroughASidecar(t *testing.T) {
 		"Reflection": TestReflection, "Limits": TestLimits, "Streams": TestStreamsOfAConnectionAreBounded, "Shedding": TestShedding,
 		"UnknownMethod": TestUnknownMethod, "SlowCalls": TestSlowCallsAreLogged,
 		"CheckSegment": TestCheckSegment, "PackedIDs": TestPackedIDsNeedNotBeText, "CheckSegmentRefuses": TestCheckSegmentRefuses,
-		"StreamCheck": TestStreamCheck, "AnswersOvertake": TestAnswersOvertake, "Panics": TestPanicsAreOneCalls,
+		"StreamCheck": TestStreamCheck, "AnswersOvertake": TestAnswersOvertake, "WaitersDontBlock": TestWaitersDontBlock,
+		"Panics":      TestPanicsAreOneCalls,
 		"Garbage":     TestGarbageIsTheCallersMistake,
 		"WriteEvents": TestWriteEvents, "ValidateOnly": TestValidateOnlyWritesNothing, "WriteEventsRefuses": TestWriteEventsRefuses,
 		"YesNeedsADeclaredPermission": TestYesNeedsADeclaredPermission, "NoIsNeverRefused": TestNoIsNeverRefused, "WriteErrors": TestWriteErrors,

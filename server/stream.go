@@ -11,8 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxWaiting is how many questions of one stream may wait for newer state. With so many, the next is read when one is answered.
-const maxWaiting = 64
+// maxWaiting is how many questions of one stream may wait, each of them with a place among the calls that run at once. What comes beyond is
+// refused at once: to wait for a place would keep the stream from all that needs none.
+const maxWaiting = 1024
 
 // maxTogether is how many questions a message may carry: with more, the first would wait too long for the last.
 const maxTogether = 64
@@ -67,19 +68,18 @@ func checkTogether(message *consentv1.StreamCheckRequest) error {
 	return nil
 }
 
-// answerMessage sends one message with the answers to all questions that needn't wait, and only then starts on the others, whose place may be
-// long in coming.
+// answerMessage sends one message with the answers to all questions that needn't wait, or may not, and then starts on the others.
 func (a *answering) answerMessage(message *consentv1.StreamCheckRequest) error {
 	var reply *consentv1.StreamCheckResponse
 	var later []*consentv1.StreamCheckRequest
 	for question := range together(message) {
-		switch {
-		case a.service.mayWait(a.stream.Context(), question.GetCheck()):
+		switch answer := a.answerNow(question); {
+		case answer == nil:
 			later = append(later, question)
 		case reply == nil:
-			reply = a.answer(question)
+			reply = answer
 		default:
-			reply.Also = append(reply.Also, a.answer(question))
+			reply.Also = append(reply.Also, answer)
 		}
 	}
 	if reply != nil {
@@ -107,27 +107,39 @@ func together(message *consentv1.StreamCheckRequest) iter.Seq[*consentv1.StreamC
 	}
 }
 
+// answerNow returns the answer to a question, or nil if it takes longer and there is a place for it among those that wait.
+func (a *answering) answerNow(question *consentv1.StreamCheckRequest) *consentv1.StreamCheckResponse {
+	reply, err := a.check(question, a.service.checkNow)
+	if errors.Is(err, errNotNow) {
+		select {
+		case a.places <- struct{}{}:
+			return nil
+		default:
+			err = errOverloaded
+		}
+	}
+	return a.answer(question, reply, err)
+}
+
+// answerLater has a question that was given a place answered beside the stream.
 func (a *answering) answerLater(question *consentv1.StreamCheckRequest) {
-	a.places <- struct{}{}
 	a.waiting.Go(func() {
 		defer func() { <-a.places }()
-		a.note(a.send(a.answer(question)))
+		reply, err := a.check(question, a.service.Check)
+		a.note(a.send(a.answer(question, reply, err)))
 	})
 }
 
-// answer decides a question.
-func (a *answering) answer(question *consentv1.StreamCheckRequest) *consentv1.StreamCheckResponse {
-	reply := &consentv1.StreamCheckResponse{CorrelationId: question.GetCorrelationId()}
-	ctx := a.stream.Context()
-	err := a.service.contain(ctx, func() error {
-		check, err := a.check(ctx, question)
-		reply.Result = &consentv1.StreamCheckResponse_Check{Check: check}
-		return err
-	})
+func (a *answering) answer(
+	question *consentv1.StreamCheckRequest, reply *consentv1.CheckResponse, err error,
+) *consentv1.StreamCheckResponse {
+	answer := &consentv1.StreamCheckResponse{CorrelationId: question.GetCorrelationId()}
 	if err != nil {
-		reply.Result = &consentv1.StreamCheckResponse_Status{Status: a.service.itemStatus(ctx, err)}
+		answer.Result = &consentv1.StreamCheckResponse_Status{Status: a.service.itemStatus(a.stream.Context(), err)}
+	} else {
+		answer.Result = &consentv1.StreamCheckResponse_Check{Check: reply}
 	}
-	return reply
+	return answer
 }
 
 func (a *answering) send(reply *consentv1.StreamCheckResponse) error {
@@ -136,7 +148,21 @@ func (a *answering) send(reply *consentv1.StreamCheckResponse) error {
 	return a.stream.Send(reply)
 }
 
-func (a *answering) check(ctx context.Context, question *consentv1.StreamCheckRequest) (*consentv1.CheckResponse, error) {
+// checker is Check, or checkNow.
+type checker func(context.Context, *consentv1.CheckRequest) (*consentv1.CheckResponse, error)
+
+// check decides a question. A panic in it is the question's error, and no other's.
+func (a *answering) check(question *consentv1.StreamCheckRequest, check checker) (reply *consentv1.CheckResponse, err error) {
+	ctx := a.stream.Context()
+	err = a.service.contain(ctx, func() error {
+		reply, err = a.admit(ctx, question, check)
+		return err
+	})
+	return reply, err
+}
+
+// admit decides a question that has a place among the calls that run at once.
+func (a *answering) admit(ctx context.Context, question *consentv1.StreamCheckRequest, check checker) (*consentv1.CheckResponse, error) {
 	if question.GetCheck() == nil {
 		return nil, invalid("check", "it is missing: give subject and permissions")
 	}
@@ -148,7 +174,7 @@ func (a *answering) check(ctx context.Context, question *consentv1.StreamCheckRe
 		return nil, err
 	}
 	defer a.service.gate.leave(weight)
-	return a.service.Check(ctx, question.GetCheck())
+	return check(ctx, question.GetCheck())
 }
 
 func (a *answering) note(err error) {

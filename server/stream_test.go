@@ -229,3 +229,47 @@ func TestGarbageIsTheCallersMistake(t *testing.T) {
 		t.Errorf("logged as an error: %s", r.log)
 	}
 }
+
+// TestWaitersDontBlock asks for so much that has to wait that there is no place for more: that is refused at once, and the rest answered.
+func TestWaitersDontBlock(t *testing.T) {
+	release := make(chan struct{})
+	r := newRig(t, func(o *Options) {
+		memory, _ := o.State.(*memoryBackend)
+		o.State = waitingState{memory, release}
+	})
+	stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+	good := &consentv1.CheckRequest{Subject: anna, Permissions: []string{"crm_storage"}}
+	full := &consentv1.CheckRequest{
+		Subject: anna, Permissions: []string{"crm_storage"},
+		Consistency: &consentv1.Consistency{Requirement: &consentv1.Consistency_FullyConsistent{FullyConsistent: true}},
+	}
+	if err := stream.Send(ask(0, good)); err != nil { // a sidecar holds the record from now on
+		t.Fatal(err)
+	}
+	must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+	for id := range uint64(maxWaiting) {
+		if err := stream.Send(ask(id, full)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := ask(maxWaiting, full)
+	last.Also = []*consentv1.StreamCheckRequest{ask(maxWaiting+1, good)}
+	if err := stream.Send(last); err != nil {
+		t.Fatal(err)
+	}
+	reply := must[*consentv1.StreamCheckResponse](t)(stream.Recv())
+	if reply.GetCorrelationId() != maxWaiting || len(reply.GetAlso()) != 1 {
+		t.Fatalf("answers %v, want those of the last two questions", reply)
+	}
+	wantStatus(t, status.FromProto(reply.GetStatus()), codes.ResourceExhausted, "OVERLOADED")
+	if got := reasonOf(t, reply.GetAlso()[0].GetCheck()); got != consentv1.Reason_REASON_NO_CONTRACT {
+		t.Errorf("the answer that needn't wait: %v", got)
+	}
+	waitFor(t, "all that wait to count as running", func() bool { return r.server.core.gate.running.Load() == maxWaiting })
+	close(release)
+	for range maxWaiting {
+		if answer := must[*consentv1.StreamCheckResponse](t)(stream.Recv()); answer.GetCheck() == nil {
+			t.Fatalf("answer %v of what has waited", answer)
+		}
+	}
+}
