@@ -445,3 +445,31 @@ func TestUnreachedInWords(t *testing.T) {
 		}
 	}
 }
+
+// TestWritesThatWaitAreNoLoad: while a replica has a write take effect everywhere, the sidecar goes on answering.
+func TestWritesThatWaitAreNoLoad(t *testing.T) {
+	p := newPasser(t, func(string) bool { return true })
+	begun, release := make(chan struct{}), make(chan struct{})
+	p.replicas.answer = func(context.Context, proto.Message, proto.Message) error {
+		close(begun)
+		<-release
+		return nil
+	}
+	_, conn := serve(t, Options{State: p.near, Upstream: p.replicas, MaxInFlight: 1})
+	written := make(chan error, 1)
+	go func() {
+		_, err := consentv1.NewRecordServiceClient(conn).WriteEvents(background(t), withdrawal(consentv1.WaitFor_WAIT_FOR_EVERYWHERE))
+		written <- err
+	}()
+	<-begun
+	_, err := consentv1.NewPermissionServiceClient(conn).Check(background(t), &consentv1.CheckRequest{
+		Subject: anna, Permissions: []string{"crm_storage"},
+	})
+	if err != nil {
+		t.Errorf("a check while a write waits: %v", err)
+	}
+	close(release)
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}

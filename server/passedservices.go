@@ -139,11 +139,13 @@ func shortWait(ctx context.Context, now time.Time, bound time.Duration) time.Dur
 
 // handleStream passes on a call with streams.
 func (m *passedMethod) handleStream(_ any, caller grpc.ServerStream) error {
-	weight, err := m.gate.enter()
-	if err != nil {
-		return err
+	if m.name != consentv1.WatchService_Watch_FullMethodName { // which lasts, and waits
+		weight, err := m.gate.enter()
+		if err != nil {
+			return err
+		}
+		defer m.gate.leave(weight)
 	}
-	defer m.gate.leave(weight)
 	ctx, cancel := context.WithCancelCause(caller.Context())
 	defer cancel(nil)
 	var other peer.Peer

@@ -84,7 +84,7 @@ func TestThroughASidecar(t *testing.T) {
 		"PutPolicy":     TestPutPolicy, "Flips": TestFlips, "Policies": TestGetAndListPolicies,
 		"EveryError": TestEveryErrorHasOneInfo, "EveryDoor": TestEveryCallPassesTheDoor,
 		"ClusterCalls": TestClusterCallsReachTheBackend, "ClusterRefuses": TestClusterCallsRefuse, "ClusterErrors": TestClusterErrorsSpeak,
-		"StaleSays": TestStaleSaysWhatIsReached, "BackUps": TestBackUpsComeBackAsTheyWent, "InterruptedBackUp": TestAnInterruptedBackUpIsAnError,
+		"WatchingIsNoLoad": TestWatchingIsNoLoad, "StaleSays": TestStaleSaysWhatIsReached, "BackUps": TestBackUpsComeBackAsTheyWent, "InterruptedBackUp": TestAnInterruptedBackUpIsAnError,
 		"DrainCutsARestore": TestDrainCutsARestoreThatIsSent, "DrainFinishesARestore": TestDrainFinishesARestore,
 		"RestoreFails": TestARestoreFailsWithItsReader,
 		"LooksAgain":   TestWritesLookAgain, "FormOfIDs": TestTheFormOfIDsIsTheNewestPolicys,

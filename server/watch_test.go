@@ -218,3 +218,10 @@ func TestWatchOfSomeTenants(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchingIsNoLoad: a near cache that follows what changes keeps no call from being admitted.
+func TestWatchingIsNoLoad(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.MaxInFlight = 1 })
+	r.watchFrom(t, &consentv1.WatchStart{}).next(t)
+	r.check(t, anna, "crm_storage")
+}
