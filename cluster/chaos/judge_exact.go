@@ -13,7 +13,8 @@ import (
 // answered had come to then, if that is known, and in no case of a write that began after the answer. A near cache says what it had come
 // to, so that mostly one state is left.
 //
-// Of an epoch that a restore has ended, only what was acknowledged is known. Subjects of whom more may have been written are left out.
+// Of an epoch that a restore has ended, only what was acknowledged is known. Subjects of whom more may have been written are left out, and the
+// policy, of which nobody can tell any more which of two versions in one entry was the last.
 func JudgeExact(h *History) error {
 	v := &verdict{judge: "exactness"}
 	timelines := h.timelines()
@@ -67,7 +68,7 @@ func (h *History) timelines() map[place]*timeline {
 		for at, t := range all {
 			switch {
 			case at.epoch == final || at.subject != o.Subject:
-			case o.Outcome == Done && o.Revision.Epoch == at.epoch:
+			case o.Outcome == Done && o.Revision.Epoch == at.epoch && o.Subject != PolicySubject:
 				t.changes = append(t.changes, change{o.Revision.Index, o.Stamp, o})
 			default:
 				t.guesses = append(t.guesses, o)
@@ -81,16 +82,22 @@ func (h *History) timelines() map[place]*timeline {
 			}
 		}
 	}
-	for _, t := range all {
-		t.settle()
+	for at, t := range all {
+		t.settle(at.subject)
 	}
 	return all
 }
 
-// settle leaves one change for each index, in order: the latest, and a withdrawal before a grant of the same time.
-func (t *timeline) settle() {
-	slices.SortFunc(t.changes, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(b.stamp, a.stamp), cmp.Compare(b.write.Kind, a.write.Kind))
+// settle leaves one change for each index, in order: the latest, and a withdrawal before a grant of the same time. Of two versions of the
+// policy in one entry the last one recorded counts, whatever it says.
+func (t *timeline) settle(subject string) {
+	slices.Reverse(t.changes)
+	slices.SortStableFunc(t.changes, func(a, b change) int {
+		order := cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(b.stamp, a.stamp))
+		if subject == PolicySubject {
+			return order
+		}
+		return cmp.Or(order, cmp.Compare(b.write.Kind, a.write.Kind))
 	})
 	t.changes = slices.CompactFunc(t.changes, func(a, b change) bool { return a.index == b.index })
 }

@@ -70,6 +70,33 @@ func TestJudgesFindNoFaultWhereThereIsNone(t *testing.T) {
 	}
 }
 
+// TestJudgeExactTakesTheLastOfAnEntry: a withdrawal wins over a grant in the same entry, and the later version of the policy over the one
+// before.
+func TestJudgeExactTakesTheLastOfAnEntry(t *testing.T) {
+	for _, tt := range []struct {
+		subject string
+		first   Kind
+		last    Kind
+		allowed bool
+	}{
+		{"anna", Grant, Withdraw, false},
+		{"anna", Withdraw, Grant, false},
+		{PolicySubject, Grant, Withdraw, false},
+		{PolicySubject, Withdraw, Grant, true},
+	} {
+		of := func(kind Kind, reference string) Op {
+			return with(write(kind, 0, 10, 5), func(o *Op) { o.Subject, o.Reference = tt.subject, reference })
+		}
+		for _, allowed := range []bool{false, true} {
+			asked := with(check(Fast, 11, 12, 5, allowed), func(o *Op) { o.Subject = tt.subject })
+			err := JudgeExact(historyOf(of(tt.first, "first"), of(tt.last, "last"), asked))
+			if (err == nil) != (allowed == tt.allowed) {
+				t.Errorf("%s, a %s and then a %s in one entry, allowed %t: %v", tt.subject, tt.first, tt.last, allowed, err)
+			}
+		}
+	}
+}
+
 // TestJudgesFindFaults shows each judge every fault that it is there for.
 func TestJudgesFindFaults(t *testing.T) {
 	granted, withdrawn := write(Grant, 0, 10, 5), write(Withdraw, 20, 30, 7)
