@@ -41,12 +41,39 @@ func broken(err error) bool {
 
 // Write implements Replica.
 func (r *replica) Write(ctx context.Context, w Write) (Reply, error) {
+	reply, err := r.tryToWrite(ctx, w)
+	switch reason := reasonOf(err); {
+	case err == nil:
+		return reply, nil
+	case slices.Contains(notDone, reason):
+		return Reply{}, fmt.Errorf("%w: %w", ErrNotDone, err)
+	case !slices.Contains(open, reason) && (reason != "" || !broken(err)):
+		r.odd.add(fmt.Errorf("%s answered a write with %w", r.id, err))
+	}
+	return Reply{}, err
+}
+
+// tryToWrite writes an event, or puts a policy.
+func (r *replica) tryToWrite(ctx context.Context, w Write) (Reply, error) {
+	if w.Subject == PolicySubject {
+		reply, err := r.policies.PutPolicy(ctx, &consentv1.PutPolicyRequest{
+			Tenant: PolicyTenant, RequestId: uuid.UUID(w.RequestID).String(), Document: string(PolicyOf(w)),
+		})
+		if err != nil {
+			return Reply{}, err
+		}
+		return replyOf(reply.GetPolicy().GetRevision(), reply.GetPolicy().GetPutAt().AsTime())
+	}
+	return r.writeEvent(ctx, "", w)
+}
+
+func (r *replica) writeEvent(ctx context.Context, tenant string, w Write) (Reply, error) {
 	kind := consentv1.EventKind_EVENT_KIND_GRANTED
 	if w.Kind == Withdraw {
 		kind = consentv1.EventKind_EVENT_KIND_WITHDRAWN
 	}
 	reply, err := r.records.WriteEvents(ctx, &consentv1.WriteEventsRequest{
-		RequestId: uuid.UUID(w.RequestID).String(),
+		Tenant: tenant, RequestId: uuid.UUID(w.RequestID).String(),
 		Events: []*consentv1.Event{{
 			Subject: w.Subject, Kind: kind, Scope: &consentv1.Scope{Permissions: []string{"newsletter/email"}},
 			Evidence: &consentv1.Evidence{
@@ -54,15 +81,30 @@ func (r *replica) Write(ctx context.Context, w Write) (Reply, error) {
 			},
 		}},
 	})
-	switch reason := reasonOf(err); {
-	case err == nil:
-		return replyOf(reply.GetRevision(), reply.GetStamp().AsTime())
-	case slices.Contains(notDone, reason):
-		return Reply{}, fmt.Errorf("%w: %w", ErrNotDone, err)
-	case !slices.Contains(open, reason) && (reason != "" || !broken(err)):
-		r.odd.add(fmt.Errorf("%s answered a write with %w", r.id, err))
+	if err != nil {
+		return Reply{}, err
 	}
-	return Reply{}, err
+	return replyOf(reply.GetRevision(), reply.GetStamp().AsTime())
+}
+
+// preparePolicy puts the first version of the policy that changes, and grants what it is about.
+func (r *replica) preparePolicy() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	id := func() consent.RequestID {
+		id, err := uuid.NewV7()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return consent.RequestID(id)
+	}
+	if _, err := r.tryToWrite(ctx, Write{Kind: Withdraw, Subject: PolicySubject, RequestID: id()}); err != nil {
+		r.t.Fatal(err)
+	}
+	if _, err := r.writeEvent(ctx, PolicyTenant, Write{Kind: Grant, Subject: PolicyHolder, Reference: "holder", RequestID: id()}); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // Check implements Replica.
@@ -76,8 +118,12 @@ func (r *replica) Check(ctx context.Context, q Question) (Reply, error) {
 	case Fast:
 		c.Requirement = &consentv1.Consistency_MinimizeLatency{MinimizeLatency: true}
 	}
+	tenant, subject := "", q.Subject
+	if subject == PolicySubject {
+		tenant, subject = PolicyTenant, PolicyHolder
+	}
 	response, err := r.checks.Check(ctx, &consentv1.CheckRequest{
-		Subject: q.Subject, Permissions: []string{"newsletter/email"}, Consistency: c,
+		Tenant: tenant, Subject: subject, Permissions: []string{"newsletter/email"}, Consistency: c,
 	})
 	if err != nil {
 		reason := reasonOf(err)
@@ -113,6 +159,13 @@ func replyOf(token string, stamp time.Time) (Reply, error) {
 func (r *replica) recorded(subjects []string) (map[string][]Event, error) {
 	all := map[string][]Event{}
 	for _, subject := range subjects {
+		if subject == PolicySubject {
+			var err error
+			if all[subject], err = r.recordedPolicies(); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		for page := ""; ; {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			reply, err := r.records.ListEvents(ctx, &consentv1.ListEventsRequest{
@@ -136,4 +189,25 @@ func (r *replica) recorded(subjects []string) (map[string][]Event, error) {
 		}
 	}
 	return all, nil
+}
+
+// recordedPolicies returns the versions of the policy that changes.
+func (r *replica) recordedPolicies() (all []Event, err error) {
+	for version := int64(PolicyVersions + 1); ; version++ {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		reply, err := r.policies.GetPolicy(ctx, &consentv1.GetPolicyRequest{Tenant: PolicyTenant, Version: version})
+		cancel()
+		switch {
+		case reasonOf(err) == "UNKNOWN_VERSION":
+			return all, nil
+		case err != nil:
+			return nil, fmt.Errorf("listing the policies on %s: %w", r.id, err)
+		}
+		p := reply.GetPolicy()
+		as, err := replyOf(p.GetRevision(), p.GetPutAt().AsTime())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, PolicyEvent(p.GetDocument(), as.Revision, as.Stamp))
+	}
 }

@@ -146,18 +146,24 @@ func (c *caller) anyReplica() (name string, r Replica) {
 }
 
 // anyChecker returns any of those that answer checks: a near cache half of the time, if there are any.
-func (c *caller) anyChecker() (name string, r Checker, near bool) {
+func (c *caller) anyChecker() (name string, r Checker) {
 	c.mu.Lock()
-	near = len(c.near) > 0 && c.dice.IntN(2) == 0
+	near := len(c.near) > 0 && c.dice.IntN(2) == 0
 	if near {
 		name = c.near[c.dice.IntN(len(c.near))]
 		r = c.Near[name]
 	}
 	c.mu.Unlock()
-	if !near {
-		name, r = c.anyReplica()
+	if near {
+		return name, r
 	}
-	return name, r, near
+	return c.anyReplica()
+}
+
+func (c *caller) isNear(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Near[name] != nil
 }
 
 func (c *caller) anySubject() string { return c.Subjects[c.dice.IntN(len(c.Subjects))] }
@@ -224,7 +230,7 @@ func (c *caller) check(context.Context) {
 }
 
 func (c *caller) ask(q Question) {
-	name, checker, near := c.anyChecker()
+	name, checker := c.anyChecker()
 	ctx, cancel := context.WithTimeout(context.Background(), c.CheckWait)
 	defer cancel()
 	call := c.Recorder.Now()
@@ -234,7 +240,7 @@ func (c *caller) ask(q Question) {
 		return // no answer promises nothing
 	}
 	c.Recorder.Add(Op{
-		Kind: Check, Replica: name, Near: near, Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
+		Kind: Check, Replica: name, Near: c.isNear(name), Subject: q.Subject, Call: call, Return: c.Recorder.Now(), Level: q.Level, Asked: q.Asked,
 		Allowed: reply.Allowed, Age: reply.Age, Revision: reply.Revision, Upto: reply.Upto,
 	})
 }

@@ -44,6 +44,7 @@ func TestProcesses(t *testing.T) {
 // run is a cluster of processes with a load on it.
 type run struct {
 	*processes
+	sidecars []*sidecar
 	load     *Load
 	subjects []string
 	step     string         // the fault that begins or ends
@@ -78,12 +79,16 @@ func newRun(t *testing.T, seed uint64, plan Plan) *run {
 	if slices.ContainsFunc(plan, func(s Step) bool { return s.Fault == leftWithLearners }) {
 		learners = 1
 	}
-	return newRunOf(t, seed, voters, learners)
+	r := newRunOf(t, seed, voters, learners)
+	r.addSidecars()
+	return r
 }
 
 func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {
 	t.Helper()
 	r := &run{processes: newProcesses(t, voters, learners), took: map[string]int{}}
+	r.replicas[0].preparePolicy()
+	r.subjects = []string{PolicySubject}
 	for i := range chaosSubjects {
 		r.subjects = append(r.subjects, fmt.Sprintf("subject-%d", i))
 	}
@@ -91,7 +96,7 @@ func newRunOf(t *testing.T, seed uint64, voters, learners int) *run {
 	for _, o := range r.replicas {
 		replicas[o.id] = o
 		waitFor(t, "the policy on "+o.id, func() bool { // which another one has put
-			_, err := o.recorded(r.subjects[:1])
+			_, err := o.recorded(r.subjects[1:2])
 			return err == nil
 		})
 	}
@@ -137,6 +142,7 @@ func (r *run) mend() {
 		}
 	}
 	r.restart(r.replicas)
+	r.mendSidecars()
 	r.endRemoval()
 	r.waitReady()
 	for _, o := range r.joining {

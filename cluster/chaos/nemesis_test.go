@@ -32,8 +32,15 @@ var nemeses = map[string]func(*run, *rand.Rand) func(){
 	"member added":               (*run).join,
 	"member removed":             (*run).remove,
 	"files damaged":              (*run).damage,
-	"backup":                     (*run).backup,
-	"backup restored":            (*run).restore,
+	"SIGSTOP of a sidecar":       (*run).pauseSidecar,
+	"kill -9 of a sidecar":       (*run).killSidecar,
+	"sidecar cut off":            func(r *run, d *rand.Rand) func() { return r.onSidecarLinks(d, Condition{Stalled: true}) },
+	"sidecar's links slow": func(r *run, d *rand.Rand) func() {
+		return r.onSidecarLinks(d, Condition{Delay: time.Duration(1+d.IntN(250)) * time.Millisecond})
+	},
+	"sidecars' connections broken": (*run).breakSidecars,
+	"backup":                       (*run).backup,
+	"backup restored":              (*run).restore,
 }
 
 // leftWithLearners needs a learner.

@@ -59,17 +59,18 @@ var binary = sync.OnceValues(func() (string, error) {
 
 // replica is a process of a cluster, running or not.
 type replica struct {
-	t       *testing.T
-	id      string
-	dir     string
-	args    []string
-	api     string
-	proxy   *Proxy
-	conn    *grpc.ClientConn
-	records consentv1.RecordServiceClient
-	checks  consentv1.PermissionServiceClient
-	members consentv1.ClusterServiceClient
-	odd     *oddErrors
+	t        *testing.T
+	id       string
+	dir      string
+	args     []string
+	api      string
+	proxy    *Proxy
+	conn     *grpc.ClientConn
+	records  consentv1.RecordServiceClient
+	checks   consentv1.PermissionServiceClient
+	policies consentv1.PolicyServiceClient
+	members  consentv1.ClusterServiceClient
+	odd      *oddErrors
 
 	process *exec.Cmd // nil while it doesn't run
 	log     *os.File
@@ -110,18 +111,26 @@ func freeAddress(t *testing.T) string {
 // newReplica prepares one that isn't started yet. Its peers reach it through a proxy only.
 func newReplica(t *testing.T, links *Links, odd *oddErrors, id, dir string) *replica {
 	t.Helper()
-	r := &replica{t: t, id: id, dir: filepath.Join(dir, id), api: freeAddress(t), odd: odd}
+	r := newProcess(t, odd, id, dir)
 	port := freeAddress(t)
 	var err error
 	if r.proxy, err = NewProxy(t.Context(), links, port); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.proxy.Close() })
-	t.Cleanup(r.end)
 	r.args = []string{
 		"serve", "--node-id", id, "--data-dir", filepath.Join(r.dir, "data"), "--listen", r.api, "--ops-listen", "127.0.0.1:0",
 		"--raft-listen", port, "--advertise", r.proxy.Address(), "--ready-file", r.readyFile(),
 	}
+	return r
+}
+
+// newProcess prepares whatever answers at an address. Its arguments are still missing.
+func newProcess(t *testing.T, odd *oddErrors, id, dir string) *replica {
+	t.Helper()
+	r := &replica{t: t, id: id, dir: filepath.Join(dir, id), api: freeAddress(t), odd: odd}
+	t.Cleanup(r.end)
+	var err error
 	if r.conn, err = grpc.NewClient(r.api, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithConnectParams(grpc.ConnectParams{
 		Backoff: backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 100 * time.Millisecond}, MinConnectTimeout: time.Second,
 	})); err != nil {
@@ -130,6 +139,7 @@ func newReplica(t *testing.T, links *Links, odd *oddErrors, id, dir string) *rep
 	t.Cleanup(func() { r.conn.Close() })
 	r.records = consentv1.NewRecordServiceClient(r.conn)
 	r.checks = consentv1.NewPermissionServiceClient(r.conn)
+	r.policies = consentv1.NewPolicyServiceClient(r.conn)
 	r.members = consentv1.NewClusterServiceClient(r.conn)
 	if err := os.MkdirAll(r.dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 type Proxy struct {
 	links    *Links
 	target   string
+	from, to string // who calls whom; empty where the preface says it
 	listener net.Listener
 	life     context.Context
 	end      context.CancelFunc
@@ -33,12 +34,21 @@ const prefaceWait = 5 * time.Second
 
 // NewProxy listens on a free port of this machine for what goes to a target.
 func NewProxy(ctx context.Context, links *Links, target string) (*Proxy, error) {
+	return newProxy(ctx, &Proxy{links: links, target: target})
+}
+
+// NewProxyBetween is NewProxy for connections without a preface, all of one caller to one replica.
+func NewProxyBetween(ctx context.Context, links *Links, from, to, target string) (*Proxy, error) {
+	return newProxy(ctx, &Proxy{links: links, target: target, from: from, to: to})
+}
+
+func newProxy(ctx context.Context, p *Proxy) (*Proxy, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening for a proxy: %w", err)
 	}
-	p := &Proxy{links: links, target: target, listener: listener}
+	p.listener = listener
 	p.life, p.end = context.WithCancel(context.Background())
 	p.working.Go(p.accept)
 	return p, nil
@@ -70,7 +80,7 @@ func (p *Proxy) serve(conn net.Conn) {
 	ctx, cancel := context.WithCancel(p.life)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	preface, from, to, err := readPreface(conn)
+	preface, from, to, err := p.who(conn)
 	if err != nil {
 		return
 	}
@@ -96,6 +106,14 @@ func (p *Proxy) serve(conn net.Conn) {
 	<-ctx.Done()
 	_, _ = conn.Close(), replica.Close()
 	carrying.Wait()
+}
+
+// who returns who calls whom, and what was read of the connection to find out.
+func (p *Proxy) who(conn net.Conn) (preface []byte, from, to string, err error) {
+	if p.from != "" {
+		return nil, p.from, p.to, nil
+	}
+	return readPreface(conn)
 }
 
 func (l *Links) add(p *pipe) {
