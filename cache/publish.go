@@ -18,7 +18,11 @@ func (c *Cache) Reset(at consent.Revision, tenants map[string]*consent.Tenant) {
 	if at.Epoch == was.at().Epoch && at.Index >= was.at().Index {
 		view.FreshAsOf, view.Bound = was.view.FreshAsOf, was.view.Bound
 	}
-	c.publish(&moment{view: view, floors: newFloors(at, c.buckets)})
+	floors := newFloors(at, c.buckets)
+	if bug("keep the floors over a gap") && at.Epoch == was.at().Epoch {
+		floors = was.floors
+	}
+	c.publish(&moment{view: view, floors: floors})
 }
 
 // Advance takes in all that changed after the position before, up to this one: the buckets of the subjects, each below consent.Buckets, and
@@ -28,7 +32,9 @@ func (c *Cache) Advance(position uint64, buckets []uint32, tenants []*consent.Te
 	if position <= was.at().Index {
 		return
 	}
-	was.floors.raise(buckets, position)
+	if !bug("raise the floors late") {
+		was.floors.raise(buckets, position)
+	}
 	c.pauses.at("raised")
 	head := *was.view.Head
 	head.Revision.Index = position
@@ -40,7 +46,13 @@ func (c *Cache) Advance(position uint64, buckets []uint32, tenants []*consent.Te
 	}
 	view := was.view
 	view.Head = &head
+	if bug("let policies take effect early") && len(tenants) > 0 {
+		c.publishEarly(was, head)
+	}
 	c.publish(&moment{view: view, floors: was.floors})
+	if bug("raise the floors late") {
+		was.floors.raiseLate(buckets, position)
+	}
 }
 
 // Prove says that what Reset and Advance have told so far has every write that was acknowledged before asOf, which carries a monotonic

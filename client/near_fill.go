@@ -91,5 +91,8 @@ func (n *NearCache) filledBy(reply *consentv1.FillResponse, w cache.Want) (cache
 			return cache.Filled{}, fmt.Errorf("%w: it is of tenant %d, another one than was asked for", errRecord, f.Record.Tenant())
 		}
 	}
+	if bug("date a record by what was asked for") {
+		f.Revision = w.AtLeast
+	}
 	return f, nil
 }

@@ -57,6 +57,9 @@ type chaosRun struct {
 	restoration string // the fault that has restored
 }
 
+// chaosChanges are so few that near caches which were away have to begin anew.
+const chaosChanges = 64
+
 // chaosSubjects are few enough that callers meet.
 const chaosSubjects = 12
 
@@ -75,6 +78,7 @@ func newChaosRun(tb testing.TB, seed uint64) *chaosRun {
 		ahead.Store(int64(dice.IntN(20_000)-10_000) * int64(time.Millisecond))
 		r.ahead[o.NodeID], o.Now = ahead, skewed(ahead)
 		o.tuning.trailingLogs, o.tuning.snapshotInterval, o.tuning.snapshotEntries = 1, 50*time.Millisecond, 32
+		o.tuning.changes = chaosChanges
 		o.FS = chaosFS{disk: disk}
 		if os.Getenv("CHAOSLOG") != "" {
 			o.Logger = slog.New(slog.NewTextHandler(tb.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", o.NodeID)

@@ -34,6 +34,19 @@ var chaosBugs = map[string][]string{
 	"read the clock while applying":         {"snapshots"},
 	"forget request ids":                    {"leader can't send", "leader can't hear"},
 	"repeat with a new request id":          {"leader can't send", "leader can't hear"},
+
+	"count records of moments to come":          {"stream messages slow"},
+	"forget the floors":                         {"fills slow"},
+	"raise the floors late":                     {"fills slow"},
+	"keep the floors over a gap":                {"near caches cut off"},
+	"let policies take effect early":            {"fills slow"},
+	"take messages out of turn":                 {"stream messages lost"},
+	"forget the age of a proof":                 {"follower cut off", "slow links"},
+	"answer without a round":                    {"stream messages slow"},
+	"date a record by what was asked for":       {"stream messages slow"},
+	"forget the staleness bound of near caches": {"near caches cut off"},
+	"forget changes":                            {"fills slow"},
+	"take a fill's position late":               {"fills slow"},
 }
 
 // TestBugsAreCaught turns on one bug after the other: a judge has to find it. What the judges say without bugs is TestChaosInProcess.

@@ -151,7 +151,7 @@ func (n *Node) openDatabases() (err error) {
 	}
 	n.onClose(n.logs.Close)
 	if n.store, err = store.Open(store.Options{
-		Dir: n.dir.join(ledgerDir), FS: n.guardDatabases(nil), Logger: n.options.Logger,
+		Dir: n.dir.join(ledgerDir), FS: n.guardDatabases(nil), Logger: n.options.Logger, Changes: n.options.tuning.changes,
 	}); err != nil {
 		return err
 	}

@@ -68,6 +68,7 @@ type tuning struct {
 	discovery        time.Duration // how long after a look at the others the next one follows, at first
 	place            time.Duration // how often a replica looks whether the cluster knows its address
 	commit           time.Duration // Raft's CommitTimeout
+	changes          int           // that are remembered for near caches
 
 	exit      func()                        // ends the process; may never return
 	transport func(id string) peerTransport // between the replicas of a test
