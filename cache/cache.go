@@ -84,6 +84,7 @@ type Cache struct {
 	shelf   *shelf
 	gate    gate // to the shelf, for lookups
 	flights flights
+	misses  atomic.Uint64
 	fills   atomic.Uint64
 	pauses  pauses
 	keeping sync.RWMutex    // held while something is put on the shelf, and for good once that is closed
@@ -144,20 +145,21 @@ func (c *Cache) keep(k key, e entry) {
 
 // Stats is what a cache has done since it was made, and what it holds.
 type Stats struct {
-	Hits, Misses uint64 // of lookups by Record and Held
-	Fills        uint64 // records asked for
-	Evictions    uint64 // records that made room for others
-	Rejected     uint64 // records that weren't worth keeping
-	Bytes        int64  // of memory taken, all in
-	Entries      int64
+	Hits      uint64 // of lookups by Look, Record and Held
+	Misses    uint64 // of Look and Record: whoever finds nothing by Held may go on with them
+	Fills     uint64 // records asked for
+	Evictions uint64 // records that made room for others
+	Rejected  uint64 // records that weren't worth keeping
+	Bytes     int64  // of memory taken, all in
+	Entries   int64
 }
 
 // Stats returns what the cache has done, and what it holds.
 func (c *Cache) Stats() Stats {
-	entered, missed := c.gate.passed()
+	entered, without := c.gate.passed()
 	return Stats{
-		Hits:      entered - missed,
-		Misses:    missed,
+		Hits:      entered - without,
+		Misses:    c.misses.Load(),
 		Fills:     c.fills.Load(),
 		Evictions: c.shelf.evicted.Load(),
 		Rejected:  c.shelf.rejected.Load(),

@@ -100,6 +100,7 @@ func (c *Cache) held(t *consent.Tenant, k key) (*moment, entry) {
 func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k key) (*moment, entry, error) {
 	ctx, cancel := c.within(ctx, c.moment.Load().view.Bound)
 	defer cancel()
+	c.misses.Add(1)
 	var e entry
 	for {
 		m := c.moment.Load()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -28,14 +29,21 @@ func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCh
 	}
 	defer s.gate.leave(weight)
 	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
-	if s.isElsewhere(err) || err == nil && !s.holdsBatch(tenant, r) {
+	var records []consent.Record
+	if err == nil {
+		records, err = s.heldOf(tenant, r)
+	}
+	if s.isElsewhere(err) || errors.Is(err, errNotNow) {
 		reply := new(consentv1.BatchCheckResponse)
 		return reply, s.passAt(ctx, view, consentv1.PermissionService_BatchCheck_FullMethodName, r, reply)
 	}
 	if err != nil {
 		return nil, err
 	}
-	b := batch{core: s.core, request: r, tenant: tenant, answers: newAnswers(total), items: make([]consentv1.BatchCheckItem, len(r.GetQuestions()))}
+	b := batch{
+		core: s.core, request: r, tenant: tenant, records: records,
+		answers: newAnswers(total), items: make([]consentv1.BatchCheckItem, len(r.GetQuestions())),
+	}
 	if err := b.decide(ctx); err != nil {
 		return nil, err
 	}
@@ -84,6 +92,7 @@ type batch struct {
 	*core
 	request *consentv1.BatchCheckRequest
 	tenant  *consent.Tenant
+	records []consent.Record // of a sidecar, one for each question; on a replica each is looked up
 	answers answers
 	used    int // answers given so far
 	items   []consentv1.BatchCheckItem
@@ -92,11 +101,11 @@ type batch struct {
 func (b *batch) decide(ctx context.Context) error {
 	buf := b.borrow()
 	defer b.giveBack(buf)
-	for i, q := range b.request.GetQuestions() {
+	for i := range b.request.GetQuestions() {
 		if i%pollEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		results, err := b.answer(ctx, q, buf)
+		results, err := b.answer(ctx, i, buf)
 		if err != nil {
 			b.items[i].Status = b.itemStatus(ctx, err)
 			continue
@@ -106,7 +115,8 @@ func (b *batch) decide(ctx context.Context) error {
 	return nil
 }
 
-func (b *batch) answer(ctx context.Context, q *consentv1.CheckQuestion, buf *consent.Buffer) ([]*consentv1.CheckResult, error) {
+func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]*consentv1.CheckResult, error) {
+	q := b.request.GetQuestions()[i]
 	permissions := permissionsOf(b.request, q)
 	if err := checkPermissions(permissions); err != nil {
 		return nil, err
@@ -123,7 +133,7 @@ func (b *batch) answer(ctx context.Context, q *consentv1.CheckQuestion, buf *con
 	if err != nil {
 		return nil, err
 	}
-	record, err := b.state.Record(ctx, b.tenant, subject, buf)
+	record, err := b.record(ctx, i, subject, buf)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +141,13 @@ func (b *batch) answer(ctx context.Context, q *consentv1.CheckQuestion, buf *con
 	b.used += len(permissions)
 	part.decide(b.core, b.tenant, record, permissions, question, b.now())
 	return part.results, nil
+}
+
+func (b *batch) record(ctx context.Context, i int, subject string, buf *consent.Buffer) (consent.Record, error) {
+	if b.records != nil {
+		return b.records[i], nil
+	}
+	return b.state.Record(ctx, b.tenant, subject, buf)
 }
 
 func (b *batch) list() []*consentv1.BatchCheckItem { return pointers(b.items) }

@@ -21,40 +21,29 @@ type Near interface {
 	Held(t *consent.Tenant, subject string) (consent.View, consent.Record, bool)
 }
 
-// isHeld reports whether a subject's record is here. Of an id that can't be used it is: nothing is missing for the answer, which says so.
-func (c *core) isHeld(t *consent.Tenant, subject string) bool {
-	form, usable := consent.Door(subject, t.KeepsCase())
-	if !usable {
-		return true
-	}
-	_, _, held := c.near.Held(t, form)
-	return held
+// held returns a subject's record if it is here, and t is the tenant of the state that it is exactly of.
+func (c *core) held(t *consent.Tenant, subject string) (exact consent.View, record consent.Record, here bool) {
+	exact, record, here = c.near.Held(t, subject)
+	return exact, record, here && exact.Tenants[t.Name] == t
 }
 
-// holdsBatch reports whether a batch can be answered from what is here. On a replica every one can.
-func (c *core) holdsBatch(t *consent.Tenant, r *consentv1.BatchCheckRequest) bool {
+// heldOf returns the records of a batch's subjects, or errNotNow if one of them isn't here. On a replica nothing has to be collected.
+func (c *core) heldOf(t *consent.Tenant, r *consentv1.BatchCheckRequest) ([]consent.Record, error) {
 	if c.near == nil {
-		return true
+		return nil, nil
 	}
-	for _, q := range r.GetQuestions() {
-		if !c.isHeld(t, q.GetSubject()) {
-			return false
+	records := make([]consent.Record, len(r.GetQuestions()))
+	for i, q := range r.GetQuestions() {
+		subject, usable := consent.Door(q.GetSubject(), t.KeepsCase())
+		if !usable { // nothing is missing for the answer, which says so
+			continue
+		}
+		var here bool
+		if _, records[i], here = c.held(t, subject); !here {
+			return nil, errNotNow
 		}
 	}
-	return true
-}
-
-// holdsChunk reports the same of a chunk's subjects.
-func (c *core) holdsChunk(t *consent.Tenant, ids idList) bool {
-	if c.near == nil {
-		return true
-	}
-	for i := range ids.len() {
-		if !c.isHeld(t, ids.next(i)) {
-			return false
-		}
-	}
-	return true
+	return records, nil
 }
 
 // isElsewhere reports whether an error says that the tenant is unknown, where a replica may know it: a sidecar may be told of some only.

@@ -30,9 +30,13 @@ func (s *permissionService) checkNow(ctx context.Context, r *consentv1.CheckRequ
 	if err != nil {
 		return nil, err
 	}
+	subject, err := subjectOf(r.GetSubject(), tenant)
+	if err != nil {
+		return nil, err
+	}
 	buf := s.borrow()
 	defer s.giveBack(buf)
-	view, record, err := s.recordNow(ctx, view, tenant, r.GetSubject(), buf)
+	view, record, err := s.recordNow(ctx, view, tenant, subject, buf)
 	if err != nil {
 		return nil, err
 	}
@@ -56,20 +60,16 @@ func (c *core) viewNow(ctx context.Context, demand *consentv1.Consistency) (cons
 	return view, err
 }
 
-// recordNow is recordOf for a record that is here, and of the tenant as it is.
+// recordNow is recordOf for a record that is here, and of the tenant as it is. The subject has passed the door.
 func (c *core) recordNow(
-	ctx context.Context, view consent.View, t *consent.Tenant, id string, buf *consent.Buffer,
+	ctx context.Context, view consent.View, t *consent.Tenant, subject string, buf *consent.Buffer,
 ) (consent.View, consent.Record, error) {
-	subject, err := subjectOf(id, t)
-	if err != nil {
-		return view, nil, err
-	}
 	if c.near == nil {
 		record, err := c.state.Record(ctx, t, subject, buf)
 		return view, record, err
 	}
-	exact, record, here := c.near.Held(t, subject)
-	if !here || exact.Tenants[t.Name] != t {
+	exact, record, here := c.held(t, subject)
+	if !here {
 		return view, nil, errNotNow
 	}
 	return exact, record, nil

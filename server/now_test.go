@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"maps"
 	"testing"
 
 	"github.com/consentd/consentd/consent"
@@ -110,5 +111,38 @@ func TestPoliciesInFlight(t *testing.T) {
 	answer := askOne(t, nearStream(t, p, near), 0, anna)
 	if got := answer.GetCheck().GetPolicyVersion(); got != 2 {
 		t.Errorf("decided by version %d, want 2", got)
+	}
+}
+
+// lostNear finds each record once, and never again.
+type lostNear struct{ *nearMemory }
+
+func (lostNear) Record(context.Context, *consent.Tenant, string, *consent.Buffer) (consent.Record, error) {
+	return nil, consent.ErrStale
+}
+
+func (lostNear) Look(context.Context, *consent.Tenant, string) (consent.View, consent.Record, error) {
+	return consent.View{}, nil, consent.ErrStale
+}
+
+// TestWholeIsLookedUpOnce: what is found of a batch or a chunk is what answers it, though it is lost meanwhile; so it is one hit, too.
+func TestWholeIsLookedUpOnce(t *testing.T) {
+	p := newPasser(t, nil)
+	looks := map[string]int{}
+	p.near.held = func(subject string) bool {
+		looks[subject]++
+		return looks[subject] == 1
+	}
+	_, conn := serve(t, Options{State: lostNear{p.near}, Upstream: p.replicas})
+	r := &rig{conn: conn, permissions: consentv1.NewPermissionServiceClient(conn)}
+	batch := must[*consentv1.BatchCheckResponse](t)(r.permissions.BatchCheck(background(t), oneQuestion("a", "b")))
+	for _, item := range batch.GetItems() {
+		if len(item.GetResults()) != 1 {
+			t.Errorf("item %v, want an answer", item)
+		}
+	}
+	must[*consentv1.CheckSegmentResponse](t)(segmentOnce(t, r, &consentv1.Segment{Permission: "crm_storage"}, packed("c", "d")))
+	if want := map[string]int{"a": 1, "b": 1, "c": 1, "d": 1}; !maps.Equal(looks, want) {
+		t.Errorf("looked up %v, want %v", looks, want)
 	}
 }

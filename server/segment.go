@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -78,7 +79,7 @@ func (s *segment) decide(ctx context.Context, message *consentv1.CheckSegmentReq
 	}
 	defer s.gate.leave(weight)
 	view, tenant, err := s.look(ctx, s.asked.GetTenant(), s.asked.GetConsistency())
-	if s.isElsewhere(err) || err == nil && !s.holdsChunk(tenant, ids) {
+	if s.isElsewhere(err) {
 		return s.passChunk(ctx, view, message)
 	}
 	if err != nil {
@@ -89,7 +90,10 @@ func (s *segment) decide(ctx context.Context, message *consentv1.CheckSegmentReq
 		return nil, &unknownPermissionError{s.asked.GetPermission()}
 	}
 	chunk := s.newChunk(tenant, permission, ids.len())
-	if err := chunk.decide(ctx, ids); err != nil {
+	switch err := chunk.decide(ctx, ids); {
+	case errors.Is(err, errNotNow):
+		return s.passChunk(ctx, view, message)
+	case err != nil:
 		return nil, err
 	}
 	return chunk.reply(view)
@@ -121,6 +125,7 @@ func (s *segment) newChunk(t *consent.Tenant, p *consent.Permission, subjects in
 	return c
 }
 
+// decide returns errNotNow if a record isn't here.
 func (c *chunk) decide(ctx context.Context, ids idList) error {
 	buf := c.borrow()
 	defer c.giveBack(buf)
@@ -138,7 +143,7 @@ func (c *chunk) decide(ctx context.Context, ids idList) error {
 			c.unusable = append(c.unusable, uint32(i))
 			continue
 		}
-		record, err := c.state.Record(ctx, c.tenant, subject, buf)
+		_, record, err := c.recordNow(ctx, consent.View{}, c.tenant, subject, buf)
 		if err != nil {
 			return err
 		}
