@@ -58,6 +58,9 @@ func (l *library) add(name string) error {
 	if info.IsDir() {
 		return l.addFolder(name)
 	}
+	if !info.Mode().IsRegular() { // it would be empty when it is read again
+		return fmt.Errorf("%s is a pipe or a device, which can be read only once: give it as standard input, and name that -", name)
+	}
 	return l.addFile(name, info.Size())
 }
 

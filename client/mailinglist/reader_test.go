@@ -173,6 +173,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"nothing to read", segment, nil, "name a list"},
 		{"no such file", segment, []string{filepath.Join(t.TempDir(), "none.csv")}, "none.csv"},
 		{"one bad file among good ones", segment, []string{good, writeList(t, "empty.csv", "")}, "empty.csv: the file is empty"},
+		{"a device", segment, []string{os.DevNull}, "can be read only once"},
 		{"an empty file", segment, []string{writeList(t, "list.csv", "\n\r\n")}, "empty"},
 		{"an empty file with a mark", segment, []string{writeList(t, "list.csv", "\xef\xbb\xbf")}, "empty"},
 		{"columns of NDJSON", Options{Format: NDJSON, Column: "id"}, []string{good}, "there are no columns in the format ndjson"},
