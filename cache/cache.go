@@ -13,7 +13,7 @@ import (
 
 // Options say what a cache is to be.
 type Options struct {
-	// MaxBytes is how much memory it takes, all in: DefaultBytes for 0, and at least MinBytes.
+	// MaxBytes is how much memory it takes, all in: DefaultBytes for 0, at least MinBytes, and at most MostBytes.
 	MaxBytes int64
 	// Fill returns the record of one subject. It is called by whoever needs the record, at most once at a time for each.
 	Fill func(context.Context, Want) (Filled, error)
@@ -26,6 +26,8 @@ const (
 	DefaultBytes = 256 << 20
 	// MinBytes is the least that a cache can do with: 8 MiB for floors, and as much for records.
 	MinBytes = 16 << 20
+	// MostBytes is more than any machine is expected to spare: what is above is a mistake, and tables for it couldn't be made.
+	MostBytes = 1 << 40
 )
 
 // Want says what record to return.
@@ -104,6 +106,9 @@ func newCache(o Options, buckets int) (*Cache, error) {
 	}
 	if o.MaxBytes < MinBytes {
 		return nil, fmt.Errorf("%d bytes for the cache: it needs at least %d", o.MaxBytes, MinBytes)
+	}
+	if o.MaxBytes > MostBytes {
+		return nil, fmt.Errorf("%d bytes for the cache: it can take at most %d", o.MaxBytes, MostBytes)
 	}
 	if o.Now == nil {
 		o.Now = time.Now

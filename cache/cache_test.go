@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -42,6 +43,14 @@ func open(t *testing.T, o Options) *Cache {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+func TestNewRefusesSizes(t *testing.T) {
+	for _, bytes := range []int64{-1, MinBytes - 1, MostBytes + 1, math.MaxInt64} {
+		if _, err := New(Options{MaxBytes: bytes, Fill: func(context.Context, Want) (Filled, error) { return Filled{}, nil }}); err == nil {
+			t.Errorf("a cache of %d bytes was made", bytes)
+		}
+	}
 }
 
 func TestRecordIsAskedForOnceAndHeld(t *testing.T) {

@@ -36,7 +36,7 @@ func (b *byteSize) Set(text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is no size: write a whole number with its unit, as 512MiB or 2GiB", text)
+	return fmt.Errorf("%q is no size: write a whole number with KiB, MiB or GiB, as 512MiB or 2GiB", text)
 }
 
 // Type is what the help calls it.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -20,6 +21,8 @@ const (
 	upstreamDangerFlag = "allow-plaintext-upstream"
 	// leastCache is what a cache can do with, and defaultCache what it has if nothing is said.
 	leastCache, defaultCache byteSize = 16 << 20, 256 << 20
+	// mostCache is the most that a cache can take; more is a slip of the pen.
+	mostCache byteSize = 1 << 40
 )
 
 // sidecarConfig is what sidecar takes, from file, environment and flags.
@@ -62,6 +65,8 @@ func (s *sidecarConfig) validate() error {
 		return usageErrorf("name the replicas to ask: --upstream n1:7433,n2:7433,n3:7433, or dns:///NAME:7433 for all addresses of a name")
 	case s.cacheSize < leastCache:
 		return usageErrorf("--cache-size %s is too small: a cache needs at least %s", &s.cacheSize, new(leastCache))
+	case s.cacheSize > mostCache:
+		return usageErrorf("--cache-size %s is too large: a cache can take at most %s", &s.cacheSize, new(mostCache))
 	case s.maxStaleness != 0 && (s.maxStaleness < 100*time.Millisecond || s.maxStaleness > time.Hour):
 		return usageErrorf("--max-staleness %s must be between 100ms and 1h", s.maxStaleness)
 	case slices.Contains(s.tenants, ""):
@@ -113,7 +118,7 @@ func (s *sidecarConfig) tls() (*tls.Config, error) {
 	}
 	text, err := os.ReadFile(s.ca)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--upstream-tls-ca can't be read: %w", err)
 	}
 	trusted := x509.NewCertPool()
 	if !trusted.AppendCertsFromPEM(text) {

@@ -320,6 +320,8 @@ func TestSidecarRefuses(t *testing.T) {
 		{"another machine", []string{"--upstream", "192.0.2.1:7433"}, "--allow-plaintext-upstream"},
 		{"itself", []string{"--upstream", "dns:///127.0.0.1:7433"}, "can't ask itself"},
 		{"a size without a unit", []string{"--upstream", "localhost:1", "--cache-size", "256"}, "as 512MiB"},
+		{"a size in another unit", []string{"--upstream", "localhost:1", "--cache-size", "256MB"}, "KiB, MiB or GiB"},
+		{"a huge cache", []string{"--upstream", "localhost:1", "--cache-size", "2000GiB"}, "at most 1024GiB"},
 		{"a small cache", []string{"--upstream", "localhost:1", "--cache-size", "15MiB"}, "at least 16MiB"},
 		{"a short bound", []string{"--upstream", "localhost:1", "--max-staleness", "1ms"}, "100ms"},
 		{"an argument", []string{"localhost:1"}, "argument"},
