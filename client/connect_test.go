@@ -1,9 +1,16 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
 )
 
 func TestTargets(t *testing.T) {
@@ -73,6 +80,35 @@ func TestPlaintextStaysHere(t *testing.T) {
 			if err == nil && conn.Close() != nil {
 				t.Error("the connection can't be closed")
 			}
+		})
+	}
+}
+
+// TestAReplicaIsLookedForOften, on this machine oftener: one that was restarted is found soon.
+func TestAReplicaIsLookedForOften(t *testing.T) {
+	for target, most := range map[string]time.Duration{
+		"unix:///run/a.sock": lastLocalBackoff, "127.0.0.1:1,unix:///run/a.sock": lastLocalBackoff, "b.example:1,c.example:1": lastBackoff,
+	} {
+		t.Run(target, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var tries atomic.Int64
+				dial := func(context.Context, string) (net.Conn, error) {
+					tries.Add(1)
+					return nil, errors.New("nobody listens")
+				}
+				conn, err := Connect(target, ConnOptions{Plaintext: true, More: []grpc.DialOption{grpc.WithContextDialer(dial)}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				conn.Connect()
+				time.Sleep(time.Minute)
+				before := tries.Load()
+				time.Sleep(time.Minute)
+				if got, want := tries.Load()-before, int64(time.Minute*10/(most*12)); got < want { // the library adds up to a fifth
+					t.Errorf("tried %d times in a minute, want %d at least", got, want)
+				}
+			})
 		})
 	}
 }

@@ -13,7 +13,7 @@ import (
 // A stream that broke is begun anew after a pause, which grows as long as streams prove nothing.
 const (
 	firstRest = 25 * time.Millisecond
-	lastRest  = time.Second
+	lastRest  = 500 * time.Millisecond
 )
 
 // complainEvery is how often a log is told at most that streams break.
