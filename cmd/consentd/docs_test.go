@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -72,11 +73,32 @@ func TestMetricsAreDocumented(t *testing.T) {
 			t.Errorf("%s isn't mentioned", name)
 		}
 	}
+	names = append(names, serverMetrics(t)...)
 	for _, name := range regexp.MustCompile(`consentd_[a-z_]+`).FindAllString(string(docs), -1) {
 		if !slices.Contains(names, name) && !strings.HasPrefix(name, "consentd_peers_grpc_server_") {
 			t.Errorf("%s is mentioned, and there is none", name)
 		}
 	}
+}
+
+// serverMetrics returns the names of all that a replica's server registers.
+func serverMetrics(t *testing.T) (names []string) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	r := &replica{config: new(serveConfig), front: front{metrics: registry}}
+	if _, err := r.newServices(); err != nil {
+		t.Fatal(err)
+	}
+	descs := make(chan *prometheus.Desc)
+	go func() {
+		defer close(descs)
+		registry.Describe(descs)
+	}()
+	name := regexp.MustCompile(`fqName: "([^"]+)"`)
+	for desc := range descs {
+		names = append(names, name.FindStringSubmatch(desc.String())[1])
+	}
+	return names
 }
 
 // TestNearMetricsAreDocumented does the same for those of a near cache and docs/sidecar.md.
@@ -100,7 +122,7 @@ func TestNearMetricsAreDocumented(t *testing.T) {
 }
 
 // ofOthers are flags of other programs that are mentioned.
-var ofOthers = []string{"from-file", "now", "system", "local", "help", "subject"}
+var ofOthers = []string{"from-file", "now", "system", "local", "help", "subject", "unary", "near-cache"}
 
 // TestMentionedFlagsExist looks for every flag that documents and examples mention.
 func TestMentionedFlagsExist(t *testing.T) {
