@@ -36,12 +36,13 @@ type View struct {
 	Bound     time.Duration // a decision may be given while now - FreshAsOf is less
 }
 
-// Age returns how long before now the view was proven to be the newest, and whether a decision may still be given from it. It may not once
-// the bound has passed on the monotonic clock or on the wall clock, which move apart while a machine is suspended.
+// Age returns how long before now the view was proven to be the newest, by the clock on which more has passed, and whether a decision may
+// still be given from it. It may not once the bound has passed on the monotonic clock or on the wall clock, which move apart while a machine
+// is suspended.
 func (v View) Age(now time.Time) (age time.Duration, fresh bool) {
-	age = now.Sub(v.FreshAsOf)
+	monotonic := now.Sub(v.FreshAsOf)
 	wall := time.Duration(now.UnixNano() - v.FreshAsOf.UnixNano())
-	return age, v.Head != nil && holds(age, wall, v.Bound)
+	return max(monotonic, wall), v.Head != nil && holds(monotonic, wall, v.Bound)
 }
 
 // holds reports whether a proof holds still, after the time that the monotonic and the wall clock say has passed since. Either may stand
