@@ -72,8 +72,11 @@ func (r *reader) sendChanges(changes *consent.Changes) error {
 	message := &consentv1.WatchChanges{Position: changes.To.Index}
 	if r.numbered < r.at.Index { // the reader came from a replica that was ahead, where tenants may have been new
 		now, err := r.newest()
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case now.To.Epoch != changes.To.Epoch: // a backup was restored just now, and numbers stand for other tenants
+			return r.reset(consentv1.WatchResetReason_WATCH_RESET_REASON_EPOCH)
 		}
 		r.wanted(&now)
 	}

@@ -208,17 +208,12 @@ func (r *reader) answer(p ping) error {
 		if err := r.catchUp(p.view.Revision); err != nil {
 			return err
 		}
-		pong.Age = durationpb.New(ageAt(p.came, p.view.FreshAsOf))
+		age, _ := p.view.Age(p.came)
+		pong.Age = durationpb.New(max(age, 0)) // a proof of after the ping says no more to who asked then
 	}
 	pong.Position = r.at.Index
 	r.unanswered.Add(-1)
 	return r.send(&consentv1.WatchResponse{Message: &consentv1.WatchResponse_Pong{Pong: pong}})
-}
-
-// ageAt returns how old a proof was at a time, by the clock on which more has passed: either may stand still while a machine is suspended.
-// It is never negative, for a proof of after the time says no more to who asked at the time.
-func ageAt(at, freshAsOf time.Time) time.Duration {
-	return max(at.Sub(freshAsOf), at.Round(0).Sub(freshAsOf.Round(0)), 0)
 }
 
 // send sends the next message. One that the reader doesn't take in time ends the stream.

@@ -184,6 +184,70 @@ func TestWatchAcrossARestore(t *testing.T) {
 	}
 }
 
+// lateWatching does something behind the changes that a reader is given, before it looks at them.
+type lateWatching struct {
+	*memoryBackend
+	then func(*consent.Changes)
+}
+
+func (w *lateWatching) Changes(after consent.Revision, most int, space []consent.Touched) (consent.Changes, error) {
+	changes, err := w.memoryBackend.Changes(after, most, space)
+	w.then(&changes)
+	return changes, err
+}
+
+// TestRestoreBehindChanges: in another epoch, numbers stand for other tenants. Those that a reader from a replica that was ahead is about to
+// look up mustn't say which changes of the old epoch are wanted.
+func TestRestoreBehindChanges(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		memory := o.Watching.(*memoryBackend)
+		o.Watching = &lateWatching{memory, func(changes *consent.Changes) {
+			if len(changes.Subjects) > 0 {
+				memory.change(func() {
+					memory.epoch++
+					memory.policies[defaultTenant][0].Revision.Epoch++
+				})
+			}
+		}}
+	})
+	w := r.watchFrom(t, &consentv1.WatchStart{Epoch: memoryEpoch, Position: 2, Tenants: []string{defaultTenant}})
+	w.caughtUp(t)
+	r.memory.change(r.memory.next)
+	r.write(t, grant("anna", "newsletter/email"))
+	if reset := w.reset(t, consentv1.WatchResetReason_WATCH_RESET_REASON_EPOCH); reset.GetEpoch() != memoryEpoch+1 {
+		t.Errorf("%v", reset)
+	}
+}
+
+// TestPolicyIsNeverNewerThanTheRecords puts another policy whenever a reader is about to be told of one: it gets the version that its tenant
+// has at its position.
+func TestPolicyIsNeverNewerThanTheRecords(t *testing.T) {
+	const versions = 4
+	r := newRig(t)
+	document := func(version int64) string { return testPolicy + strings.Repeat("#", int(version)-1) }
+	newest := int64(1)
+	r.memory.failWith(func(call string) error {
+		if call != "Policy" || newest == versions {
+			return nil
+		}
+		newest++
+		_, _, err := r.memory.PutPolicy(context.Background(), consent.PolicyPut{Tenant: defaultTenant, Document: []byte(document(newest))})
+		return err
+	})
+	w := r.watchFrom(t, &consentv1.WatchStart{})
+	told := w.reset(t, consentv1.WatchResetReason_WATCH_RESET_REASON_START).GetTenants()
+	w.caughtUp(t)
+	for version := int64(1); ; version++ {
+		if len(told) != 1 || told[0].GetPolicyVersion() != version || string(told[0].GetPolicyDocument()) != document(version) {
+			t.Fatalf("at version %d: %v", version, told)
+		}
+		if version == versions {
+			return
+		}
+		told = w.changes(t).GetTenants()
+	}
+}
+
 // TestPolicyOfAnotherState: the version that a reader is about to be told of may be another one's, when a backup was restored meanwhile.
 func TestPolicyOfAnotherState(t *testing.T) {
 	r := newRig(t)
@@ -355,24 +419,33 @@ func TestPongWithoutAProof(t *testing.T) {
 	}
 }
 
-// TestAgeOfAProof: where a machine was suspended, one of the clocks stood still. Where the proof is younger than the ping, it is no older.
-func TestAgeOfAProof(t *testing.T) {
+// TestAgeOfAPong: it counts until the ping came, by the clock on which more has passed. A proof that is younger than the ping is no older.
+func TestAgeOfAPong(t *testing.T) {
 	proof := time.Now()
-	later := proof.Add(50 * time.Millisecond)
-	wall := proof.Round(0)
 	for _, tt := range []struct {
-		name     string
-		came, as time.Time
-		want     time.Duration
+		name string
+		came time.Time
+		want time.Duration
 	}{
-		{name: "as usual", came: later, as: proof, want: 50 * time.Millisecond},
-		{name: "younger", came: proof, as: later, want: 0},
-		{name: "at once", came: proof, as: proof, want: 0},
-		{name: "on the wall clock", came: wall.Add(time.Hour), as: wall, want: time.Hour},
+		{name: "as usual", came: proof.Add(50 * time.Millisecond), want: 50 * time.Millisecond},
+		{name: "at once", came: proof, want: 0},
+		{name: "younger", came: proof.Add(-50 * time.Millisecond), want: 0},
+		{name: "the machine was suspended", came: monotonicStoodStill(proof, time.Hour), want: time.Hour},
+		{name: "the wall clock was set back", came: monotonicStoodStill(proof.Add(time.Second), -time.Hour), want: time.Second},
 	} {
-		if got := ageAt(tt.came, tt.as); got != tt.want {
-			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, func(o *Options) {
+				o.Watching.(*memoryBackend).freshAsOf = func() time.Time { return proof }
+				o.Now = func() time.Time { return tt.came }
+			})
+			w := r.watchFrom(t, &consentv1.WatchStart{})
+			w.reset(t, consentv1.WatchResetReason_WATCH_RESET_REASON_START)
+			w.caughtUp(t)
+			w.send(t, pingMessage(1, false))
+			if got := w.pong(t, 1).GetAge(); got == nil || got.AsDuration() != tt.want {
+				t.Errorf("%v, want %s", got, tt.want)
+			}
+		})
 	}
 }
 
