@@ -212,15 +212,15 @@ func TestChangesAreThoseOfTheEntries(t *testing.T) {
 			readers[i] = consent.Revision{Epoch: 5, Index: c.index()}
 		}
 		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 11).Draw(rt, "step") {
-			case 0:
+			switch step := rapid.IntRange(0, 59).Draw(rt, "step"); {
+			case step < 5:
 				c.putPolicy()
-			case 1:
+			case step < 10:
 				c.pass()
-			case 2:
-				c.install()
-			case 3, 4, 5, 6:
+			case step < 30:
 				c.write()
+			case step == 30: // rarely: it takes longer than all the others together
+				c.install()
 			default:
 				reader := rapid.IntRange(0, len(readers)-1).Draw(rt, "reader")
 				readers[reader] = c.check(readers[reader])
@@ -361,6 +361,39 @@ func TestCopiesAreExact(t *testing.T) {
 	readers.Wait()
 	for _, r := range results {
 		r.check(t, was)
+	}
+}
+
+// TestCopyOfAnEntryBeingPublished: its record is put before the head says so, and is of the entry's position, not of the head's.
+func TestCopyOfAnEntryBeingPublished(t *testing.T) {
+	f := newFeeder(t, openStore(t, Options{}))
+	f.apply(Command{TermStart: &TermStart{Term: 1, Epoch: 5}})
+	f.write(nthKey(1), granted(0, "newsletter/email"))
+	before := f.store.Fill(nthKey(1))
+	changes := f.store.state.Load().changes
+	changes.mu.RLock() // an entry stops there: with its records put, and the head still to come
+	applied := make(chan struct{})
+	go func() {
+		defer close(applied)
+		f.write(nthKey(1), event(consent.Withdrawn, 0))
+	}()
+	copied := before
+	for slices.Equal(copied.Record, before.Record) {
+		select {
+		case <-applied:
+			t.Fatal("the entry didn't stop")
+		default:
+			copied = f.store.Fill(nthKey(1))
+		}
+	}
+	if head := f.store.Head().Revision; head != before.Revision {
+		t.Errorf("the head is at %v already", head)
+	}
+	changes.mu.RUnlock()
+	<-applied
+	want := f.record(nthKey(1)).ForDecisions(nil)
+	if now := f.store.Head().Revision; copied.Revision != now || !slices.Equal(copied.Record, want) {
+		t.Errorf("the copy %+v, want that of %v", copied, now)
 	}
 }
 
