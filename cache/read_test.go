@@ -144,6 +144,29 @@ func TestNobodyAnswersForAnother(t *testing.T) {
 	}
 }
 
+// Positions of two epochs may be the same, and mean nothing to each other: neither a record nor a proof goes with a cache into another one.
+func TestNothingOfAnotherEpochCounts(t *testing.T) {
+	c, tenant := proven(t, func(_ context.Context, w Want) (Filled, error) {
+		return Filled{Revision: w.AtLeast, Record: consent.Record{w.AtLeast.Epoch}}, nil
+	})
+	if _, err := c.Record(t.Context(), tenant, "anna"); err != nil {
+		t.Fatal(err)
+	}
+	c.shelf.Wait()
+	tenant = shop(8)
+	c.Reset(consent.Revision{Epoch: 8, Index: 10}, tenants(tenant))
+	if v := c.View(); v.Head != nil {
+		t.Errorf("a view of %v before a proof of it", v.Revision)
+	}
+	if _, err := c.Record(t.Context(), tenant, "anna"); !errors.Is(err, consent.ErrNotReady) {
+		t.Errorf("before a proof: %v, want ErrNotReady", err)
+	}
+	c.Prove(time.Now(), testBound)
+	if got, err := c.Record(t.Context(), tenant, "anna"); err != nil || !slices.Equal(got, consent.Record{8}) {
+		t.Errorf("record %v, %v, want that of the epoch", got, err)
+	}
+}
+
 func TestAHitAllocatesNothing(t *testing.T) {
 	if pausing {
 		t.Skip("the race detector allocates")
