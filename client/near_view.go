@@ -41,7 +41,8 @@ func (n *NearCache) meet(ctx context.Context, c consent.Consistency) error {
 			return err
 		}
 	}
-	if c.Full && !bug("answer without a round") {
+	unproven := n.cache.View().Head == nil // before the first proof, and after a restore
+	if unproven || c.Full && !bug("answer without a round") {
 		return n.prove(ctx)
 	}
 	return nil

@@ -44,6 +44,14 @@ func (r *rounds) begin() *round {
 	return begun
 }
 
+// wish asks for a round soon.
+func (r *rounds) wish() {
+	select {
+	case r.kick <- struct{}{}:
+	default: // there is such a wish already, and its ping isn't sent
+	}
+}
+
 // end lets go all who wait, for good.
 func (r *rounds) end() {
 	r.mu.Lock()
@@ -64,10 +72,7 @@ func (r *rounds) prove(ctx context.Context) (failed, err error) {
 		if ended {
 			return nil, consent.ErrNotReady
 		}
-		select {
-		case r.kick <- struct{}{}:
-		default: // there is such a wish already, and its ping isn't sent
-		}
+		r.wish()
 		select {
 		case <-next.done:
 			if failed = next.err; failed == nil {

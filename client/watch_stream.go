@@ -73,9 +73,12 @@ func (s *stream) read() error {
 		if err != nil {
 			return err
 		}
-		late, before := s.reader.hasCaughtUp(), s.reader.proven
+		late, before, epoch := s.reader.hasCaughtUp(), s.reader.proven, s.reader.cache.Reached().Epoch
 		if err := s.reader.take(m); err != nil {
 			return err
+		}
+		if epoch != 0 && epoch != s.reader.cache.Reached().Epoch {
+			s.rounds.wish() // what was proven of another epoch doesn't count in this one
 		}
 		// A large reset takes its time. Behind it nothing counts but proofs, and of those only what is worth something: a replica that is cut
 		// off proves ever older states.
