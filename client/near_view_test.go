@@ -222,6 +222,7 @@ func TestAtLeastOfAnotherEpoch(t *testing.T) {
 		}
 		r.stream.send(changeMessage(20, nil))
 		q.wants(t, 20, nil)
+		r.stream.send(pongMessage(r.stream.pingFor(true), 20, 0)) // the reset asks for a proof by itself
 
 		old := r.ask(t.Context(), from(7, 10))
 		r.stream.send(pongMessage(r.stream.pingFor(true), 20, 0))

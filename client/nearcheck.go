@@ -110,10 +110,10 @@ func (n *nearDoor) batch(c *Client, questions []Question, strictest consent.Cons
 		results[i].Answer, results[i].Err = s.answer(q, q.Permission)
 	}
 	ended := n.now()
+	age, fresh := s.view.Age(ended)
 	for i := range results { // what took time has aged
-		results[i].CacheFor = max(results[i].CacheFor-ended.Sub(began), 0)
+		results[i].CacheFor = max(min(results[i].CacheFor-ended.Sub(began), s.view.Bound-age), 0)
 	}
-	_, fresh := s.view.Age(ended)
 	return results, fresh
 }
 
