@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 type ground struct {
 	revision      consent.Revision
 	policyVersion int64
-	age           time.Duration
-	most          time.Duration // not zero: how old data may be
+	age           time.Duration // here and now
+	passed        time.Duration // of the age, since the attempt began
+	most          time.Duration // younger than this it has to be
 }
 
 // grounded is what all replies to questions say.
@@ -25,40 +27,102 @@ type grounded interface {
 	GetAge() *durationpb.Duration
 }
 
-// groundOf returns the ground of a reply, or an error for one that doesn't keep what was demanded.
-func (c *Client) groundOf(r grounded, d consent.Consistency) (ground, error) {
+// groundOf returns the ground of the reply to an attempt that began at a time, or an error for one that doesn't keep what was demanded.
+func (c *Client) groundOf(r grounded, d consent.Consistency, began time.Time) (ground, error) {
 	revision, err := consent.ParseRevision(r.GetRevision())
 	if err != nil {
 		return ground{}, errMisfit
 	}
-	g := c.groundAt(revision, r)
+	g := c.groundAt(revision, r, c.passed(began))
 	err = g.meets(d)
 	return g, err
 }
 
-func (c *Client) groundAt(r consent.Revision, of grounded) ground {
-	return ground{revision: r, policyVersion: of.GetPolicyVersion(), age: of.GetAge().AsDuration(), most: c.o.maxStaleness}
+// groundAt makes the age of a reply the one that it has here and now. The data was the newest no later than its age before it was asked for.
+func (c *Client) groundAt(r consent.Revision, of grounded, passed time.Duration) ground {
+	most := c.lanes.boundBehind(of)
+	if c.o.maxStaleness > 0 {
+		most = min(most, c.o.maxStaleness)
+	}
+	return ground{
+		revision: r, policyVersion: of.GetPolicyVersion(), age: of.GetAge().AsDuration() + passed, passed: passed, most: most,
+	}
 }
 
-// meets returns consent.ErrEpoch or consent.ErrStale for data that isn't what was demanded, or older than this client takes.
+// passed returns how much time has passed since an attempt began: what the clock says that has moved more, because either may stand still
+// while a machine is suspended.
+func (c *Client) passed(began time.Time) time.Duration {
+	now := c.o.now()
+	return max(now.Sub(began), time.Duration(now.UnixNano()-began.UnixNano()), 0)
+}
+
+// usualBound is the staleness bound of a cluster that isn't told another. It stands for one that isn't known yet.
+const usualBound = 2 * time.Second
+
+// boundBehind returns the staleness bound of the process that made a reply, or the last one known if the reply doesn't tell it.
+func (ls *lanes) boundBehind(r grounded) time.Duration {
+	left := boundLeft(r)
+	if left == 0 {
+		return cmp.Or(time.Duration(ls.bound.Load()), usualBound)
+	}
+	bound := r.GetAge().AsDuration() + left
+	if ls.bound.Load() != int64(bound) {
+		ls.bound.Store(int64(bound))
+	}
+	return bound
+}
+
+// boundLeft returns how long it was until the bound when a reply was made, and zero if it doesn't tell: for so long an answer may be kept, unless
+// it changes before that.
+func boundLeft(r grounded) time.Duration {
+	switch r := r.(type) {
+	case *consentv1.CheckResponse:
+		return untilBound(r.GetResults())
+	case *consentv1.BatchCheckResponse:
+		for _, item := range r.GetItems() {
+			if left := untilBound(item.GetResults()); left > 0 {
+				return left
+			}
+		}
+	case *consentv1.ExplainResponse:
+		for _, explanation := range r.GetExplanations() {
+			if a := explanation.GetAnswer(); a.GetNextChange() == nil && a.GetCacheFor() != nil {
+				return a.GetCacheFor().AsDuration()
+			}
+		}
+	case *consentv1.CheckSegmentResponse:
+		if r.GetNextChange() == nil {
+			return r.GetCacheFor().AsDuration()
+		}
+	}
+	return 0
+}
+
+// untilBound is the same for results: that of one whose answer doesn't change before.
+func untilBound(results []*consentv1.CheckResult) time.Duration {
+	for _, result := range results {
+		if a := result.GetAnswer(); a.GetNextChange() == nil && a.GetCacheFor() != nil {
+			return a.GetCacheFor().AsDuration()
+		}
+	}
+	return 0
+}
+
+// meets returns consent.ErrEpoch or consent.ErrStale for data that isn't what was demanded, or older than may be.
 func (g *ground) meets(d consent.Consistency) error {
 	switch {
 	case !includes(g.revision, d.AtLeast) && g.revision.Epoch != d.AtLeast.Epoch:
 		return consent.ErrEpoch
-	case !includes(g.revision, d.AtLeast), g.most > 0 && g.age >= g.most:
+	case !includes(g.revision, d.AtLeast), g.age >= g.most:
 		return &consent.StaleError{Reached: g.revision}
 	default:
 		return nil
 	}
 }
 
-// keep returns how long an answer may be kept.
+// keep returns how long an answer may be kept from here on.
 func (g *ground) keep(told *durationpb.Duration) time.Duration {
-	keep := told.AsDuration()
-	if g.most > 0 {
-		keep = min(keep, g.most-g.age)
-	}
-	return max(keep, 0)
+	return max(min(told.AsDuration()-g.passed, g.most-g.age), 0)
 }
 
 // results returns an answer or an error for each permission asked. A reply that doesn't fit what was asked is no answer to anything.

@@ -72,11 +72,12 @@ func strictestOf(questions []Question) consent.Consistency {
 }
 
 func (c *Client) batchOnce(ctx context.Context, request *consentv1.BatchCheckRequest, d consent.Consistency) ([]Result, error) {
+	began := c.o.now()
 	r, err := c.permissions.BatchCheck(ctx, request)
 	if err != nil {
 		return nil, errorOf(err)
 	}
-	g, err := c.groundOf(r, d)
+	g, err := c.groundOf(r, d, began)
 	switch {
 	case err != nil:
 		return nil, err

@@ -32,6 +32,7 @@ type call struct {
 type reply struct {
 	*consentv1.CheckResponse
 	revision consent.Revision
+	passed   time.Duration // since the attempt began
 }
 
 var calls = sync.Pool{New: func() any {

@@ -44,7 +44,7 @@ func (c *Client) only(permission string, r reply) (Answer, error) {
 	if len(results) != 1 || results[0].GetPermission() != permission {
 		return Answer{}, errMisfit
 	}
-	g := c.groundAt(r.revision, r.CheckResponse)
+	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
 	one := g.result(results[0])
 	return one.Answer, one.Err
 }
@@ -68,7 +68,7 @@ func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string
 	if err != nil {
 		return nil, err
 	}
-	g := c.groundAt(r.revision, r.CheckResponse)
+	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
 	return g.results(permissions, r.GetResults())
 }
 
@@ -87,20 +87,24 @@ func (c *Client) ask(ctx context.Context, q *Question, permissions []string) (r 
 
 var errMisfit = fmt.Errorf("the reply doesn't fit what was asked: %w", ErrInternal)
 
-// askOnce asks on the lane that all share, or by a call of its own: what may wait for long, because a stream has room for few of those, and what
-// no lane takes.
+// askOnce asks on the lane that all share, or by a call of its own: what may wait for long, because a stream has room for few of those, what no
+// lane takes, and what was answered there from data older than demanded: the demand isn't sent where other answers had reached it, and those
+// may have been a sidecar's that it had from a replica.
 func (c *Client) askOnce(ctx context.Context, until time.Time, q *Question, permissions []string, d consent.Consistency) (r reply, err error) {
 	err = errNoLane
+	began := c.o.now()
 	if !c.o.unary && !d.Full {
 		r, err = c.lanes.ask(ctx, until, c.tenant, q, permissions, d)
 	}
-	if errors.Is(err, errNoLane) {
+	if errors.Is(err, errNoLane) || err == nil && !includes(r.revision, d.AtLeast) {
+		began = c.o.now()
 		r, err = c.askAlone(ctx, until, q, permissions, d)
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	g := c.groundAt(r.revision, r.CheckResponse)
+	r.passed = c.passed(began)
+	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
 	err = g.meets(d)
 	return r, err
 }
@@ -119,5 +123,5 @@ func (c *Client) askAlone(ctx context.Context, until time.Time, q *Question, per
 		return reply{}, errorOf(err)
 	}
 	revision, err := consent.ParseRevision(r.GetRevision())
-	return reply{r, revision}, err
+	return reply{CheckResponse: r, revision: revision}, err
 }

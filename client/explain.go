@@ -7,6 +7,7 @@ import (
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // Explain says row by row of the decision table how permissions of a subject are decided, and what would mend a denial. The request's tenant
@@ -26,10 +27,17 @@ func (c *Client) Explain(ctx context.Context, r *consentv1.ExplainRequest) (*con
 	asked := consent.Consistency{AtLeast: at, Full: r.GetConsistency().GetFullyConsistent()}
 	err = c.read(ctx, c.until(ctx), asked, func(d consent.Consistency) (err error) {
 		request.Consistency = consistencyOf(d)
+		began := c.o.now()
 		if reply, err = c.permissions.Explain(ctx, request); err != nil {
 			return errorOf(err)
 		}
-		_, err = c.groundOf(reply, d)
+		g, err := c.groundOf(reply, d, began)
+		reply.Age = durationpb.New(g.age)
+		for _, explanation := range reply.GetExplanations() {
+			if answer := explanation.GetAnswer(); answer != nil {
+				answer.CacheFor = durationpb.New(g.keep(answer.GetCacheFor()))
+			}
+		}
 		return err
 	})
 	if err != nil {

@@ -17,7 +17,6 @@ const (
 	maxUnanswered = 64<<10 - 1
 	maxFraming    = 64 // bytes that a question takes beyond its own: its id, its consistency, its frame
 	maxTogether   = 64 // questions that a message may carry
-	silence       = time.Second
 )
 
 var (
@@ -39,12 +38,13 @@ var (
 //     answer that comes twice, or too late, finds nobody.
 //
 // What a caller gives up stays in the table until it is answered, and the answer is thrown away. A lane that breaks ends all of its calls with
-// ErrUnreachable, and each is asked again on another. A lane that owes answers and gives none for a second is broken as well: its replica may
-// be cut off, and nothing else would tell for long.
+// ErrUnreachable, and each is asked again on another. A lane that owes answers and gives none for twice the staleness bound is broken as well:
+// its replica may be cut off, and nothing else would tell for long. A question may rightly wait for newer state, and then for a record, each
+// no longer than the bound.
 type lane struct {
 	stream consentv1.PermissionService_StreamCheckClient
 	cancel context.CancelFunc
-	spawn  func(func()) // starts a goroutine that Close waits for
+	shared *lanes
 
 	mu         sync.Mutex
 	table      []*call  // by place
@@ -126,7 +126,7 @@ func (l *lane) send(own *call) {
 		}
 		l.sendTogether(batch)
 		if own != nil && len(own.done) > 0 {
-			l.spawn(func() { l.send(nil) })
+			l.shared.spawn(func() { l.send(nil) })
 			return
 		}
 	}
@@ -202,9 +202,11 @@ func (l *lane) rise(message *consentv1.StreamCheckResponse) {
 	l.table[place] = nil
 	l.places = append(l.places, place)
 	l.unanswered -= c.size
-	if c.reply = (reply{check, l.revisionOf(check)}); check == nil {
+	if c.reply = (reply{CheckResponse: check}); check != nil {
+		c.reply.revision = l.revisionOf(check)
+	} else {
 		c.err = itemError(message.GetStatus())
-		l.retired = l.retired || isElsewhere(c.err)
+		l.retired = l.retired || isElsewhere(c.err) && l.shared.mayMove()
 	}
 	l.answered = append(l.answered, c)
 }
@@ -263,7 +265,7 @@ func (l *lane) end(err error) {
 // listen looks again after a while whether anything was heard.
 func (l *lane) listen() {
 	heard := l.heard
-	l.listening = time.AfterFunc(silence, func() { l.listenAgain(heard) })
+	l.listening = time.AfterFunc(l.shared.silence(), func() { l.listenAgain(heard) })
 }
 
 func (l *lane) listenAgain(heard uint64) {

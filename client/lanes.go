@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -16,6 +17,7 @@ import (
 const (
 	laneLife = time.Minute      // then another lane begins, at the replica whose turn it is
 	laneless = 10 * time.Second // for so long nobody tries a lane after one was declined
+	settled  = time.Second / 4  // for so long after a lane was left for what its replica couldn't answer, none is
 )
 
 // errNoLane is returned for a call that no lane takes. A unary call does for it.
@@ -29,6 +31,8 @@ type lanes struct {
 	cancel  context.CancelFunc
 	current atomic.Pointer[lane]
 	without atomic.Int64 // until when no lane is tried, in nanoseconds of Unix time
+	moved   atomic.Int64 // when a lane was last left for what its replica couldn't answer, likewise
+	bound   atomic.Int64 // the staleness bound that was told last, in nanoseconds; 0: none was
 
 	mu      sync.Mutex
 	opening *opening
@@ -152,7 +156,7 @@ func (ls *lanes) run(o *opening) {
 		ls.publish(o, nil, ls.lost(err))
 		return
 	}
-	l := &lane{stream: stream, cancel: cancel, spawn: ls.spawn}
+	l := &lane{stream: stream, cancel: cancel, shared: ls}
 	age := time.AfterFunc(laneLife+rand.N(laneLife/4), func() {
 		ls.current.CompareAndSwap(l, nil)
 		l.retire()
@@ -162,6 +166,18 @@ func (ls *lanes) run(o *opening) {
 	err = ls.lost(l.receive())
 	ls.current.CompareAndSwap(l, nil)
 	l.end(err)
+}
+
+// mayMove reports whether a lane is to be left because its replica couldn't answer a question. Where none can, as behind a sidecar that lost its
+// upstream, a new stream for each question that fails would only be one more burden.
+func (ls *lanes) mayMove() bool {
+	now, last := time.Now().UnixNano(), ls.moved.Load()
+	return (now < last || now-last >= int64(settled)) && ls.moved.CompareAndSwap(last, now)
+}
+
+// silence returns how long a lane may owe answers and give none: twice the staleness bound, and not less than half a second.
+func (ls *lanes) silence() time.Duration {
+	return 2 * max(cmp.Or(time.Duration(ls.bound.Load()), usualBound), time.Second/4)
 }
 
 func (ls *lanes) publish(o *opening, l *lane, err error) {

@@ -25,7 +25,7 @@ type Segment struct {
 	Permission   string
 	SubjectType  consent.SubjectType
 	SimilarGoods bool
-	// Consistency is that of each chunk. Without one the data includes what this client wrote before the segment was begun.
+	// Consistency is that of each chunk. Without one the data includes what this client wrote before the chunk was wanted.
 	Consistency consent.Consistency
 }
 
@@ -51,7 +51,8 @@ func (c *Chunk) Reason(i int) consent.Reason { return consent.Reason(c.reasons[i
 // CheckSegment decides one permission for any number of subjects, and returns the answers chunk by chunk, in order. An error is the last that
 // is returned, and as one of Check: chunks before it hold. A stream that breaks is begun anew, and only what wasn't answered is asked again.
 //
-// Subjects are read as they are needed, while answers to those before are on their way.
+// Subjects are read as they are needed, while answers to those before are on their way. Answers that have become too old because the caller took
+// long over the chunk before, and those from before a write of this client, are asked for again.
 func (c *Client) CheckSegment(ctx context.Context, s Segment, subjects iter.Seq[string]) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -77,6 +78,7 @@ func (c *Client) CheckSegment(ctx context.Context, s Segment, subjects iter.Seq[
 type part struct {
 	subjects []string
 	list     *consentv1.SubjectList
+	sent     time.Time
 }
 
 // chunksOf cuts subjects into chunks.
@@ -120,23 +122,27 @@ type segmentRun struct {
 	end    context.CancelFunc                             // of the stream
 	demand consent.Consistency                            // of the stream
 	ahead  []part                                         // that aren't answered, oldest first
+	wrote  *consent.Revision                              // by the client, before the chunk was wanted; nil: nothing
 }
 
 // ask sends a chunk. That it can't be sent shows when the answer is read.
 func (r *segmentRun) ask(p part) {
 	r.ahead = append(r.ahead, p)
 	if r.stream != nil {
-		r.send(p)
+		r.send(&r.ahead[len(r.ahead)-1])
 	}
 }
 
-func (r *segmentRun) send(p part) {
+func (r *segmentRun) send(p *part) {
+	p.sent = r.client.o.now()
 	_ = r.stream.Send(&consentv1.CheckSegmentRequest{Message: &consentv1.CheckSegmentRequest_Subjects{Subjects: p.list}})
 }
 
-// next returns the oldest chunk with its answers.
+// next returns the oldest chunk with its answers. Those that came before it was wanted count only if they are as true now as if they had been
+// asked for now: the caller may have taken his time over the chunk before, and may have written.
 func (r *segmentRun) next() (chunk Chunk, err error) {
 	c := r.client
+	r.wrote = c.written.newest.Load()
 	until := c.until(r.ctx)
 	err = c.read(r.ctx, until, r.asked.Consistency, func(d consent.Consistency) (err error) {
 		chunk, err = r.once(until, d)
@@ -184,8 +190,8 @@ func (r *segmentRun) open(d consent.Consistency) (err error) {
 		Tenant: r.client.tenant, Permission: r.asked.Permission, SubjectType: consentv1.SubjectType(r.asked.SubjectType),
 		SimilarGoods: r.asked.SimilarGoods, Consistency: consistencyOf(d), Form: consentv1.SegmentForm_SEGMENT_FORM_REASONS,
 	}}})
-	for _, p := range r.ahead {
-		r.send(p)
+	for i := range r.ahead {
+		r.send(&r.ahead[i])
 	}
 	return nil
 }
@@ -195,11 +201,13 @@ func (r *segmentRun) receive() (Chunk, error) {
 	if err != nil {
 		return Chunk{}, err
 	}
-	g, err := r.client.groundOf(reply, r.demand)
+	g, err := r.client.groundOf(reply, r.demand, r.ahead[0].sent)
 	subjects := r.ahead[0].subjects
 	switch {
 	case err != nil:
 		return Chunk{}, err
+	case r.wrote != nil && r.wrote.Epoch == g.revision.Epoch && r.wrote.Index > g.revision.Index:
+		return Chunk{}, &consent.StaleError{Reached: g.revision}
 	case len(reply.GetAnswers()) != len(subjects):
 		return Chunk{}, errMisfit
 	}
