@@ -44,16 +44,22 @@ func parseTarget(text string) (target, error) {
 
 func parsePlace(text string) (place, error) {
 	if path, found := strings.CutPrefix(text, unixScheme); found {
-		path = strings.TrimPrefix(path, "//")
+		path, isURL := strings.CutPrefix(path, "//")
 		absolute, err := filepath.Abs(path)
 		if path == "" || err != nil {
 			return place{}, fmt.Errorf("%q names no socket: %w", text, ErrTarget)
+		}
+		if isURL && !filepath.IsAbs(path) {
+			return place{}, fmt.Errorf("%q lacks a slash before the path, or is a relative path, which is written unix:%s: %w", text, path, ErrTarget)
 		}
 		return place{socket: absolute}, nil
 	}
 	host, port, err := net.SplitHostPort(strings.TrimPrefix(text, dnsScheme))
 	if err != nil || host == "" || port == "" || strings.Contains(host, "/") {
 		return place{}, fmt.Errorf("%q is no address: %w", text, ErrTarget)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil { //nolint:noctx // ports have names in a file
+		return place{}, fmt.Errorf("%q has no port, which is a number up to 65535: %w", text, ErrTarget)
 	}
 	return place{host: host, port: port}, nil
 }

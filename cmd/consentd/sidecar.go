@@ -35,6 +35,9 @@ SIGTERM or an interrupt ends it in good order: it says that it no longer serves,
 			if cmd.Flags().Changed("addr") {
 				return usageErrorf("--addr is whom other commands ask; a sidecar asks --upstream, and listens on --listen")
 			}
+			if cmd.Flags().Changed("tenant") {
+				return usageErrorf("--tenant is whom other commands ask about; a sidecar answers for all tenants, or holds records of --tenants only")
+			}
 			return c.sidecar(cmd.Context(), &s)
 		}),
 	}
