@@ -125,7 +125,7 @@ func (n *NearCache) ClusterBound() time.Duration { return n.watch.bounds.all() }
 // NearStats are what a NearCache has done since it was made, and what it holds.
 type NearStats struct {
 	cache.Stats
-	Streams uint64 // of changes that were begun, first and again
+	Streams uint64 // of changes that were tried, first and again
 	Resets  uint64 // how often such a stream had to begin anew: at first, behind a gap, and after a restore
 }
 

@@ -51,7 +51,7 @@ func nearMetrics() []metricOf[nearReading] {
 		{"near_entries", "Records that are held, also of subjects of which nothing is recorded.", gauge,
 			func(r nearReading) float64 { return float64(r.Entries) }},
 		{"near_bytes", "Memory that the cache takes, all in.", gauge, func(r nearReading) float64 { return float64(r.Bytes) }},
-		{"watch_streams_total", "Streams of changes that were begun, the first and those after one broke.", counter,
+		{"watch_streams_total", "Streams of changes that were tried: the first, and those after one broke or nobody took it.", counter,
 			func(r nearReading) float64 { return float64(r.Streams) }},
 		{"watch_resets_total", "How often nothing that was held counted any more: at the start, behind a gap, and after a restore.", counter,
 			func(r nearReading) float64 { return float64(r.Resets) }},
