@@ -44,11 +44,13 @@ demo: build ## Build, start a replica, and walk through the example shop
 demo-cluster: build ## Build, start three replicas, kill the leader, back up and restore
 	CONSENTD='$(CURDIR)/bin/consentd' examples/cluster/demo.sh
 
-# -count=1: some tests run the real binary, and go's cache of results doesn't see what a child process reads.
+# -count=1: some tests run the real binary, and go's cache of results doesn't see what a child process reads. The race detector makes pools
+# forget, so what allocates nothing is looked at without it.
 .PHONY: test
 test: ## Run all tests, with the race detector
 	$(if $(RACE),,@echo 'make test: the race detector is off; it needs a C compiler' >&2)
 	$(GO) test $(RACE) -count=1 -timeout=20m ./...
+	$(if $(RACE),$(GO) test -count=1 -run=AllocatesNothing ./cache ./client)
 	$(GO) -C bench/rivals test -count=1 ./...
 
 .PHONY: race

@@ -47,11 +47,15 @@ func (c *Cache) Advance(position uint64, buckets []uint32, tenants []*consent.Te
 	view := was.view
 	view.Head = &head
 	if bug("let policies take effect early") && len(tenants) > 0 {
-		c.publishEarly(was, head)
+		early := head
+		early.Revision = was.at()
+		c.publish(&moment{view: consent.View{Head: &early, FreshAsOf: view.FreshAsOf, Bound: view.Bound}, floors: was.floors})
+		bugPause()
 	}
 	c.publish(&moment{view: view, floors: was.floors})
 	if bug("raise the floors late") {
-		was.floors.raiseLate(buckets, position)
+		bugPause()
+		was.floors.raise(buckets, position)
 	}
 }
 

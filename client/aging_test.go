@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/consent"
+	"github.com/consentd/consentd/consent/clocktest"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"google.golang.org/grpc"
 )
@@ -23,7 +24,7 @@ type jumpingClock struct {
 func (c *jumpingClock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return monotonicStoodStill(time.Now().Add(c.monotonic), c.wall-c.monotonic)
+	return clocktest.MonotonicStoodStill(time.Now().Add(c.monotonic), c.wall-c.monotonic)
 }
 
 // jump moves the monotonic clock, the wall clock, or both.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"time"
 
@@ -145,21 +146,29 @@ func (g *ground) result(r *consentv1.CheckResult) Result {
 	if answer == nil {
 		return Result{Err: itemError(r.GetStatus())}
 	}
+	decision, err := decisionOf(answer)
+	if err != nil {
+		return Result{Err: err}
+	}
 	return Result{Answer: Answer{
-		Decision: decisionOf(answer), Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age,
+		Decision: decision, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age,
 		CacheFor: g.keep(answer.GetCacheFor()),
 	}}
 }
 
 // decisionOf returns a decision of the contract. Whatever isn't ALLOW is a denial.
-func decisionOf(a *consentv1.Answer) consent.Decision {
+func decisionOf(a *consentv1.Answer) (consent.Decision, error) {
+	obligations, err := obligationsOf(a.GetObligations())
+	if err != nil {
+		return consent.Decision{}, err
+	}
 	return consent.Decision{
 		Allowed:     a.GetDecision() == consentv1.Decision_DECISION_ALLOW,
 		Reason:      consent.Reason(numberOf(a.GetReason())),
 		Basis:       consent.Basis(numberOf(a.GetBasis())),
-		Obligations: obligationsOf(a.GetObligations()),
+		Obligations: obligations,
 		NextChange:  timeOf(a.GetNextChange()),
-	}
+	}, nil
 }
 
 // numberOf returns a number of the contract that the law's types can hold, and zero for one of a later version that they can't.
@@ -170,14 +179,19 @@ func numberOf[E ~int32](number E) uint8 {
 	return uint8(number)
 }
 
-func obligationsOf(list []consentv1.Obligation) consent.Obligations {
-	var set consent.Obligations
+// errObligation is returned for an answer under an obligation of a later version: who can't know it can't meet it, so it permits nothing.
+var errObligation = fmt.Errorf("the answer has an obligation that this version of the SDK doesn't know: use that of the replicas: %w", ErrInternal)
+
+func obligationsOf(list []consentv1.Obligation) (set consent.Obligations, err error) {
 	for _, o := range list {
-		if o > 0 && o < 8 {
+		switch o {
+		case consentv1.Obligation_OBLIGATION_LOG_USE, consentv1.Obligation_OBLIGATION_SHOW_OPT_OUT:
 			set |= 1 << o
+		default:
+			return 0, errObligation
 		}
 	}
-	return set
+	return set, nil
 }
 
 func timeOf(t *timestamppb.Timestamp) consent.Time {

@@ -83,8 +83,8 @@ func checkAllAlike(t *testing.T, c *Client, yes, no consent.Decision) {
 	if err != nil || len(explained.GetExplanations()) != 1 {
 		t.Fatal(explained, err)
 	}
-	if got := decisionOf(explained.GetExplanations()[0].GetAnswer()); !cmp.Equal(got, no) {
-		t.Errorf("explained %+v, decided %+v", got, no)
+	if got, err := decisionOf(explained.GetExplanations()[0].GetAnswer()); err != nil || !cmp.Equal(got, no) {
+		t.Errorf("explained %+v, %v, decided %+v", got, err, no)
 	}
 }
 
@@ -164,12 +164,12 @@ func TestReadsItsWrites(t *testing.T) {
 func TestForeignRevisions(t *testing.T) {
 	c := newRig(t, 1).dial(t)
 	foreign := consent.Revision{Epoch: 99, Index: 7}
-	for range 2 {
-		c.written.note(foreign)
+	for epoch := range uint64(2) {
+		c.written.note(consent.Revision{Epoch: foreign.Epoch + epoch, Index: foreign.Index})
 		if !c.Allowed(t.Context(), anna, newsletter) {
 			t.Error("an epoch that is over stands in the way")
 		}
-		if got := c.written.newest.Load(); got != nil {
+		if got := c.written.revision(); got != (consent.Revision{}) {
 			t.Errorf("%v isn't forgotten", got)
 		}
 	}

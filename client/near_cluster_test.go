@@ -261,7 +261,7 @@ func TestNearCacheOfACluster(t *testing.T) {
 	for i := range 3 {
 		random := rand.New(rand.NewPCG(uint64(i), 1))
 		running.Go(func() {
-			for pause(ctx, time.Millisecond) {
+			for wait(ctx, time.Millisecond) == nil {
 				if int(live.Load()) > i {
 					c.write(ctx, c.nodes[i], random, []string{"shop", "other", "late"}[random.IntN(3)])
 				}

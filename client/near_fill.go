@@ -33,7 +33,7 @@ func (n *NearCache) fill(ctx context.Context, w cache.Want) (cache.Filled, error
 		if why == nil || !errors.Is(err, context.DeadlineExceeded) {
 			why = err
 		}
-		if !elsewhere(err) || !pause(within, breather) {
+		if !elsewhere(err) || wait(within, breather) != nil {
 			return cache.Filled{}, unfilled(ctx, why)
 		}
 	}
@@ -50,7 +50,7 @@ func (n *NearCache) ask(ctx context.Context, w cache.Want, limit time.Duration) 
 
 // elsewhere reports whether another replica may do better.
 func elsewhere(err error) bool {
-	return errors.Is(err, consent.ErrNotReady) || errors.Is(err, consent.ErrStale) || errors.Is(err, context.DeadlineExceeded)
+	return isElsewhere(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // unfilled returns the error of those who wait for a record: their own context's if it has ended; consent.ErrNotReady if no replica gave

@@ -199,7 +199,7 @@ func (w *world) fill(ctx context.Context, q *consentv1.FillRequest) (*consentv1.
 		return nil, err
 	}
 	for {
-		if !pause(ctx, w.between(5*time.Millisecond)) {
+		if wait(ctx, w.between(5*time.Millisecond)) != nil {
 			return nil, ctx.Err()
 		}
 		w.mu.Lock()
@@ -211,7 +211,7 @@ func (w *world) fill(ctx context.Context, q *consentv1.FillRequest) (*consentv1.
 		case m.at.Epoch != q.GetEpoch():
 			return nil, statusFor(codes.FailedPrecondition, "EPOCH_CHANGED")
 		case m.at.Index >= q.GetPosition():
-			if !pause(ctx, w.between(5*time.Millisecond)) { // on its way
+			if wait(ctx, w.between(5*time.Millisecond)) != nil { // on its way
 				return nil, ctx.Err()
 			}
 			return &consentv1.FillResponse{
@@ -393,12 +393,12 @@ func runHistory(t *testing.T, w *world) (counts judged) {
 		}
 	})
 	running.Go(func() {
-		for pause(ctx, w.between(20*time.Millisecond)) {
+		for wait(ctx, w.between(20*time.Millisecond)) == nil {
 			w.step()
 		}
 	})
 	for range 300 {
-		pause(ctx, w.between(20*time.Millisecond))
+		_ = wait(ctx, w.between(20*time.Millisecond))
 		w.judge(near, &counts)
 	}
 	return counts

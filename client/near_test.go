@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/consent"
+	"github.com/consentd/consentd/consent/clocktest"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"github.com/consentd/consentd/server"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -304,7 +305,7 @@ func TestNearCacheIsPatientWithALargeReset(t *testing.T) {
 // TestNearCacheKnowsThatItSlept suspends the process, so that one of its clocks stands still, between a ping and its pong.
 func TestNearCacheKnowsThatItSlept(t *testing.T) {
 	for name, still := range map[string]func(time.Time, time.Duration) time.Time{
-		"the monotonic clock stood still": monotonicStoodStill,
+		"the monotonic clock stood still": clocktest.MonotonicStoodStill,
 		"none did":                        time.Time.Add,
 	} {
 		t.Run(name, func(t *testing.T) {

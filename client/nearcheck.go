@@ -83,7 +83,8 @@ func (n *nearDoor) checkAll(ctx context.Context, c *Client, q *Question, permiss
 	return results, nil
 }
 
-// batch answers a batch whose records are all here, from one view that meets the consistency.
+// batch answers a batch whose records are all here, from one view that meets the consistency. Records may be newer than that, but not than the
+// tenant's policy in it: policy and record together would be a state that there never was.
 func (n *nearDoor) batch(c *Client, questions []Question, strictest consent.Consistency) (results []Result, here bool) {
 	demand, _ := c.written.demand(strictest)
 	s := sight{view: n.cache.View()}
@@ -102,7 +103,8 @@ func (n *nearDoor) batch(c *Client, questions []Question, strictest consent.Cons
 			results[i].Err = errSubject
 			continue
 		}
-		if _, s.record, here = n.Held(s.tenant, subject); !here {
+		var exact consent.View
+		if exact, s.record, here = n.Held(s.tenant, subject); !here || exact.Tenants[c.tenant] != s.tenant {
 			return nil, false
 		}
 		s.now = n.now()

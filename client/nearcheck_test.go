@@ -1,12 +1,15 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/consentd/consentd/consent"
+	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"github.com/google/uuid"
 )
 
@@ -152,5 +155,79 @@ func TestMaxStaleness(t *testing.T) {
 	answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
 	if err != nil || answer.CacheFor > 2*time.Second {
 		t.Errorf("the cluster's bound was raised: %+v, %v", answer, err)
+	}
+}
+
+// A policy takes effect while a record is on its way: the answer is made from the two as they were together.
+func TestNearLooksAgainAfterAPolicy(t *testing.T) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
+		r.begin(10)
+		r.replica.fill = func(context.Context, *consentv1.FillRequest) (*consentv1.FillResponse, error) {
+			r.stream.send(changeMessage(11, nil, watchedTenant("shop", 1, 2)))
+			return &consentv1.FillResponse{Epoch: 7, Position: 11, Bucket: 3, Format: consent.RecordFormat}, nil
+		}
+		door, c := r.door(time.Now)
+		answer, err := door.check(t.Context(), c, &Question{Subject: "anna", Permission: "newsletter"})
+		if want := (consent.Revision{Epoch: 7, Index: 11}); err != nil || answer.Revision != want || answer.PolicyVersion != 2 {
+			t.Errorf("%+v, %v; want version 2 at %+v", answer, err, want)
+		}
+	})
+}
+
+// The same in a batch, whose answers are of one policy: it is a replica's to answer then.
+func TestNearBatchesAreOfOnePolicy(t *testing.T) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
+		r.begin(10)
+		r.replica.fill = func(context.Context, *consentv1.FillRequest) (*consentv1.FillResponse, error) {
+			return &consentv1.FillResponse{Epoch: 7, Position: 10, Bucket: 3, Format: consent.RecordFormat}, nil
+		}
+		changes := false
+		door, c := r.door(func() time.Time { // it is read behind the view, and before the records
+			if changes {
+				changes = false
+				r.stream.send(changeMessage(11, nil, watchedTenant("shop", 1, 2)))
+				synctest.Wait()
+			}
+			return time.Now()
+		})
+		questions := []Question{{Subject: "anna", Permission: "newsletter"}}
+		if _, err := door.check(t.Context(), c, &questions[0]); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if results, here := door.batch(c, questions, consent.Consistency{}); !here || results[0].PolicyVersion != 1 {
+			t.Fatalf("%+v, here %t", results, here)
+		}
+		changes = true
+		if results, here := door.batch(c, questions, consent.Consistency{}); here {
+			t.Errorf("%+v, while another policy took effect", results)
+		}
+		if results, here := door.batch(c, questions, consent.Consistency{}); !here || results[0].PolicyVersion != 2 {
+			t.Errorf("%+v, here %t", results, here)
+		}
+	})
+}
+
+// door returns what a client for the tenant shop has before its near cache.
+func (r *nearRig) door(now func() time.Time) (*nearDoor, *Client) {
+	return &nearDoor{NearCache: r.NearCache, tenants: []string{"shop"}, now: now}, &Client{shared: new(shared), tenant: "shop"}
+}
+
+// An ALLOW under an obligation of a later version permits nothing to who can't know it.
+func TestUnknownObligationsPermitNothing(t *testing.T) {
+	allow := &consentv1.Answer{
+		Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Obligations: []consentv1.Obligation{1, 3},
+	}
+	g := ground{most: time.Hour}
+	got := g.result(&consentv1.CheckResult{Result: &consentv1.CheckResult_Answer{Answer: allow}})
+	if got.Allowed || !errors.Is(got.Err, ErrInternal) {
+		t.Errorf("%+v", got)
+	}
+	allow.Obligations = allow.Obligations[:1]
+	got = g.result(&consentv1.CheckResult{Result: &consentv1.CheckResult_Answer{Answer: allow}})
+	if !got.Allowed || got.Err != nil || got.Obligations != consent.LogUse {
+		t.Errorf("%+v", got)
 	}
 }

@@ -122,7 +122,7 @@ type segmentRun struct {
 	end    context.CancelFunc                             // of the stream
 	demand consent.Consistency                            // of the stream
 	ahead  []part                                         // that aren't answered, oldest first
-	wrote  *consent.Revision                              // by the client, before the chunk was wanted; nil: nothing
+	wrote  consent.Revision                               // by the client, before the chunk was wanted; zero: nothing
 }
 
 // ask sends a chunk. That it can't be sent shows when the answer is read.
@@ -142,7 +142,7 @@ func (r *segmentRun) send(p *part) {
 // asked for now: the caller may have taken his time over the chunk before, and may have written.
 func (r *segmentRun) next() (chunk Chunk, err error) {
 	c := r.client
-	r.wrote = c.written.newest.Load()
+	r.wrote = c.written.revision()
 	until := c.until(r.ctx)
 	err = c.read(r.ctx, until, r.asked.Consistency, func(d consent.Consistency) (err error) {
 		chunk, err = r.once(until, d)
@@ -206,13 +206,17 @@ func (r *segmentRun) receive() (Chunk, error) {
 	switch {
 	case err != nil:
 		return Chunk{}, err
-	case r.wrote != nil && r.wrote.Epoch == g.revision.Epoch && r.wrote.Index > g.revision.Index:
+	case r.wrote.Epoch == g.revision.Epoch && r.wrote.Index > g.revision.Index:
 		return Chunk{}, &consent.StaleError{Reached: g.revision}
 	case len(reply.GetAnswers()) != len(subjects):
 		return Chunk{}, errMisfit
 	}
+	obligations, err := obligationsOf(reply.GetObligations())
+	if err != nil {
+		return Chunk{}, err
+	}
 	return Chunk{
 		Subjects: subjects, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age, CacheFor: g.keep(reply.GetCacheFor()),
-		NextChange: timeOf(reply.GetNextChange()), Obligations: obligationsOf(reply.GetObligations()), reasons: reply.GetAnswers(),
+		NextChange: timeOf(reply.GetNextChange()), Obligations: obligations, reasons: reply.GetAnswers(),
 	}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
@@ -48,24 +49,16 @@ func (w *watch) run(ctx context.Context) {
 		}
 		if now := w.now(); complained.IsZero() || now.Sub(complained) >= complainEvery {
 			complained = now
-			w.log.Warn("the change stream has ended, and is begun anew: what is here grows old until then", "why", err)
+			if w.cache.Reached() == (consent.Revision{}) {
+				w.log.Warn("no replica tells yet what changes: nothing can be answered until one does", "why", err)
+			} else {
+				w.log.Warn("the change stream has ended, and is begun anew: what is here grows old until then", "why", err)
+			}
 		}
-		if !pause(ctx, rest/2+rand.N(rest/2)) { // not in step with other readers of a replica that went
+		if wait(ctx, rest/2+rand.N(rest/2)) != nil { // not in step with other readers of a replica that went
 			return
 		}
 		rest = min(2*rest, lastRest)
-	}
-}
-
-// pause returns true after a while, or false once the context ends.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

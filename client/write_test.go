@@ -101,7 +101,7 @@ func TestWritesAreRepeated(t *testing.T) {
 				}
 			}
 			if err == nil {
-				if newest := c.written.newest.Load(); newest == nil || newest.Index != 5 || reply.GetRequestId() != ids[0] {
+				if newest := c.written.revision(); newest.Index != 5 || reply.GetRequestId() != ids[0] {
 					t.Errorf("reply %v, remembered %v", reply, newest)
 				}
 				return
@@ -134,8 +134,8 @@ func TestTryingAWriteOutDemandsNothing(t *testing.T) {
 	request := withdrawal(anna)
 	request.ValidateOnly = true
 	reply, err := c.Write(t.Context(), request)
-	if err != nil || len(reply.GetEffects()) != 1 || c.written.newest.Load() != nil {
-		t.Errorf("%v, %v, remembered %v", reply, err, c.written.newest.Load())
+	if err != nil || len(reply.GetEffects()) != 1 || c.written.revision() != (consent.Revision{}) {
+		t.Errorf("%v, %v, remembered %v", reply, err, c.written.revision())
 	}
 	if request.GetRequestId() != "" || request.GetTenant() != "" {
 		t.Errorf("the caller's own request was changed: %v", request)

@@ -144,7 +144,7 @@ func (r *chaosRun) carryOut(plan chaos.Plan) []chaos.Op {
 	r.mend()
 	stopLoad() // with one trailing entry, who is behind may never catch up under load
 	r.c.waitReady(r.c.ids...)
-	patience := time.AfterFunc(10*time.Second, stopCalm)
+	patience := time.AfterFunc(time.Minute, stopCalm)
 	defer patience.Stop()
 	<-done
 	return r.load.Recorder.Ops()

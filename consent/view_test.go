@@ -3,6 +3,8 @@ package consent
 import (
 	"testing"
 	"time"
+
+	"github.com/consentd/consentd/consent/clocktest"
 )
 
 func TestViewAge(t *testing.T) {
@@ -20,9 +22,9 @@ func TestViewAge(t *testing.T) {
 		{"the bound itself", &Head{}, proven.Add(bound), bound, false},
 		{"long ago", &Head{}, proven.Add(bound + time.Hour), bound + time.Hour, false},
 		{"nothing was ever proven", nil, proven, 0, false},
-		{"suspended for less than the bound", &Head{}, monotonicStoodStill(proven.Add(1), time.Second), time.Second + 1, true},
-		{"suspended for the bound", &Head{}, monotonicStoodStill(proven, bound), bound, false},
-		{"the wall clock was set back a little", &Head{}, monotonicStoodStill(proven.Add(bound-1), -time.Second), bound - 1, true},
+		{"suspended for less than the bound", &Head{}, clocktest.MonotonicStoodStill(proven.Add(1), time.Second), time.Second + 1, true},
+		{"suspended for the bound", &Head{}, clocktest.MonotonicStoodStill(proven, bound), bound, false},
+		{"the wall clock was set back a little", &Head{}, clocktest.MonotonicStoodStill(proven.Add(bound-1), -time.Second), bound - 1, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -72,8 +72,8 @@ func (c *core) waitFor(ctx context.Context, request any) error {
 		return nil
 	}
 	takes, err := c.untilEverywhere()
-	if err != nil {
-		return err
+	if err != nil { // and the write is done: that it wasn't would be a lie
+		return fmt.Errorf("%w (%w)", consent.ErrOutcomeUnknown, err)
 	}
 	timer := time.NewTimer(takes)
 	defer timer.Stop()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/consentd/consentd/consent"
+	"github.com/consentd/consentd/consent/clocktest"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -430,8 +431,8 @@ func TestAgeOfAPong(t *testing.T) {
 		{name: "as usual", came: proof.Add(50 * time.Millisecond), want: 50 * time.Millisecond},
 		{name: "at once", came: proof, want: 0},
 		{name: "younger", came: proof.Add(-50 * time.Millisecond), want: 0},
-		{name: "the machine was suspended", came: monotonicStoodStill(proof, time.Hour), want: time.Hour},
-		{name: "the wall clock was set back", came: monotonicStoodStill(proof.Add(time.Second), -time.Hour), want: time.Second},
+		{name: "the machine was suspended", came: clocktest.MonotonicStoodStill(proof, time.Hour), want: time.Hour},
+		{name: "the wall clock was set back", came: clocktest.MonotonicStoodStill(proof.Add(time.Second), -time.Hour), want: time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, func(o *Options) {

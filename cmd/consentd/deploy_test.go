@@ -34,13 +34,18 @@ func TestDeployedSettings(t *testing.T) {
 
 // TestDeployedSidecars does the same for sidecars.
 func TestDeployedSidecars(t *testing.T) {
-	for name, args := range map[string][]string{
-		"systemd":    append(unitArgs(t, "consentd-sidecar.service", "sidecar"), "--config", "../../deploy/systemd/sidecar.yaml"),
-		"kubernetes": manifestArgs(t, "sidecar.yaml", "Deployment", func(p pod) []string { return p.InitContainers[0].Args }),
+	for name, of := range map[string]struct {
+		socket string
+		args   []string
+	}{
+		"systemd": {"unix:///run/consentd-sidecar/consentd.sock",
+			append(unitArgs(t, "consentd-sidecar.service", "sidecar"), "--config", "../../deploy/systemd/sidecar.yaml")},
+		"kubernetes": {"unix:///run/consentd/consentd.sock",
+			manifestArgs(t, "sidecar.yaml", "Deployment", func(p pod) []string { return p.InitContainers[0].Args })},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &sidecarConfig{}
-			settleInto(t, "sidecar", s.add, args)
+			settleInto(t, "sidecar", s.add, of.args)
 			if err := s.validate(); err != nil {
 				t.Error(err)
 			}
@@ -49,7 +54,7 @@ func TestDeployedSidecars(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn.Close()
-			if s.cacheSize != defaultCache || !slices.Equal(s.front.listen, []string{"unix:///run/consentd/consentd.sock"}) {
+			if s.cacheSize != defaultCache || !slices.Equal(s.front.listen, []string{of.socket}) {
 				t.Errorf("%+v", s)
 			}
 		})
