@@ -295,7 +295,8 @@ func TestMembershipRefusals(t *testing.T) {
 				c.start("l1")
 				c.must("ADD", "l1?")
 				c.settle()
-				before, led := c.members(), c.leader().self
+				leader := c.leader()
+				before, led, term := c.members(), leader.self, leader.raft.CurrentTerm()
 				ill, whom := "l1", test.whom
 				if f := c.followers(); len(f) > 0 && whom != "l1" {
 					ill, whom = f[0], strings.NewReplacer("X", f[0], "F", f[len(f)-1]).Replace(whom)
@@ -305,7 +306,7 @@ func TestMembershipRefusals(t *testing.T) {
 					c.alter(ill, test.ill)
 				}
 				err := c.change(test.change, whom)
-				if c.leader().self != led {
+				if now := c.leader(); now != leader || now.raft.CurrentTerm() != term {
 					return false
 				}
 				if words := strings.ReplaceAll(test.words, "X", ill); !errors.Is(err, test.want) || !strings.Contains(err.Error(), words) {
