@@ -101,8 +101,8 @@ func (seen *told) check(t *testing.T, all *written, bucket map[string]uint32) {
 func TestChangesOfThreeReplicas(t *testing.T) {
 	leader, followers := three(t)
 	replicas := append([]*replica{leader}, followers...)
-	leader.put(t, testPolicy)
 	all := &written{subjects: map[uint64][]string{}, versions: map[uint64]int64{}}
+	all.put(t, leader, testPolicy)
 	stop, wrote := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(wrote)
@@ -149,12 +149,7 @@ func writeOn(t *testing.T, replicas []*replica, all *written, stop chan struct{}
 		}
 		r := replicas[n%3]
 		if n%10 == 9 {
-			reply, err := r.policies.PutPolicy(background(t), &consentv1.PutPolicyRequest{Document: testPolicy + fmt.Sprint("#", n)})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			all.note(t, reply.GetPolicy().GetRevision(), func(index uint64) { all.versions[index] = reply.GetPolicy().GetVersion() })
+			all.put(t, r, testPolicy+fmt.Sprint("#", n))
 			continue
 		}
 		var events []*consentv1.Event
@@ -171,6 +166,17 @@ func writeOn(t *testing.T, replicas []*replica, all *written, stop chan struct{}
 		}
 		all.note(t, reply.GetRevision(), func(index uint64) { all.subjects[index] = subjects })
 	}
+}
+
+// put puts a policy at a replica.
+func (all *written) put(t *testing.T, r *replica, document string) {
+	t.Helper()
+	reply, err := r.policies.PutPolicy(background(t), &consentv1.PutPolicyRequest{Document: document})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	all.note(t, reply.GetPolicy().GetRevision(), func(index uint64) { all.versions[index] = reply.GetPolicy().GetVersion() })
 }
 
 // note takes down what was acknowledged at a revision.
