@@ -8,7 +8,7 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"github.com/consentd/consentd/proto/wire"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -21,33 +21,31 @@ type ground struct {
 	most          time.Duration // younger than this it has to be
 }
 
-// grounded is what all replies to questions say.
-type grounded interface {
-	GetRevision() string
-	GetPolicyVersion() int64
-	GetAge() *durationpb.Duration
+// told is what all replies say of all of their answers.
+type told struct {
+	policyVersion int64
+	age           time.Duration
+	left          time.Duration // until the staleness bound, when the reply was made; zero: it doesn't tell
 }
 
 // groundOf returns the ground of the reply to an attempt that began at a time, or an error for one that doesn't keep what was demanded.
-func (c *Client) groundOf(r grounded, d consent.Consistency, began time.Time) (ground, error) {
-	revision, err := consent.ParseRevision(r.GetRevision())
+func (c *Client) groundOf(token string, t told, d consent.Consistency, began time.Time) (ground, error) {
+	revision, err := consent.ParseRevision(token)
 	if err != nil {
 		return ground{}, errMisfit
 	}
-	g := c.groundAt(revision, r, c.passed(began))
+	g := c.groundAt(revision, t, c.passed(began))
 	err = g.meets(d)
 	return g, err
 }
 
 // groundAt makes the age of a reply the one that it has here and now. The data was the newest no later than its age before it was asked for.
-func (c *Client) groundAt(r consent.Revision, of grounded, passed time.Duration) ground {
-	most := c.lanes.boundBehind(of)
+func (c *Client) groundAt(r consent.Revision, t told, passed time.Duration) ground {
+	most := c.lanes.boundBehind(t)
 	if c.o.maxStaleness > 0 {
 		most = min(most, c.o.maxStaleness)
 	}
-	return ground{
-		revision: r, policyVersion: of.GetPolicyVersion(), age: of.GetAge().AsDuration() + passed, passed: passed, most: most,
-	}
+	return ground{revision: r, policyVersion: t.policyVersion, age: t.age + passed, passed: passed, most: most}
 }
 
 // passed returns how much time has passed since an attempt began: what the clock says that has moved more, because either may stand still
@@ -61,49 +59,23 @@ func (c *Client) passed(began time.Time) time.Duration {
 const usualBound = 2 * time.Second
 
 // boundBehind returns the staleness bound of the process that made a reply, or the last one known if the reply doesn't tell it.
-func (ls *lanes) boundBehind(r grounded) time.Duration {
-	left := boundLeft(r)
-	if left == 0 {
+func (ls *lanes) boundBehind(t told) time.Duration {
+	if t.left == 0 {
 		return cmp.Or(time.Duration(ls.bound.Load()), usualBound)
 	}
-	bound := r.GetAge().AsDuration() + left
+	bound := t.age + t.left
 	if ls.bound.Load() != int64(bound) {
 		ls.bound.Store(int64(bound))
 	}
 	return bound
 }
 
-// boundLeft returns how long it was until the bound when a reply was made, and zero if it doesn't tell: for so long an answer may be kept, unless
-// it changes before that.
-func boundLeft(r grounded) time.Duration {
-	switch r := r.(type) {
-	case *consentv1.CheckResponse:
-		return untilBound(r.GetResults())
-	case *consentv1.BatchCheckResponse:
-		for _, item := range r.GetItems() {
-			if left := untilBound(item.GetResults()); left > 0 {
-				return left
-			}
-		}
-	case *consentv1.ExplainResponse:
-		for _, explanation := range r.GetExplanations() {
-			if a := explanation.GetAnswer(); a.GetNextChange() == nil && a.GetCacheFor() != nil {
-				return a.GetCacheFor().AsDuration()
-			}
-		}
-	case *consentv1.CheckSegmentResponse:
-		if r.GetNextChange() == nil {
-			return r.GetCacheFor().AsDuration()
-		}
-	}
-	return 0
-}
-
-// untilBound is the same for results: that of one whose answer doesn't change before.
-func untilBound(results []*consentv1.CheckResult) time.Duration {
-	for _, result := range results {
-		if a := result.GetAnswer(); a.GetNextChange() == nil && a.GetCacheFor() != nil {
-			return a.GetCacheFor().AsDuration()
+// untilBound returns how long it was until the bound when a reply was made, and zero if its results don't tell: for so long an answer may be
+// kept, unless it changes before that.
+func untilBound(results []wire.Result) time.Duration {
+	for i := range results {
+		if results[i].NextChange.IsZero() && results[i].CacheFor > 0 {
+			return results[i].CacheFor
 		}
 	}
 	return 0
@@ -122,54 +94,54 @@ func (g *ground) meets(d consent.Consistency) error {
 }
 
 // keep returns how long an answer may be kept from here on.
-func (g *ground) keep(told *durationpb.Duration) time.Duration {
-	return max(min(told.AsDuration()-g.passed, g.most-g.age), 0)
+func (g *ground) keep(told time.Duration) time.Duration {
+	return max(min(told-g.passed, g.most-g.age), 0)
 }
 
 // results returns an answer or an error for each permission asked. A reply that doesn't fit what was asked is no answer to anything.
-func (g *ground) results(asked []string, replied []*consentv1.CheckResult) ([]Result, error) {
+func (g *ground) results(asked []string, replied []wire.Result) ([]Result, error) {
 	if len(replied) != len(asked) {
 		return nil, errMisfit
 	}
 	results := make([]Result, len(asked))
-	for i, r := range replied {
-		if r.GetPermission() != asked[i] {
+	for i := range replied {
+		if replied[i].Permission != asked[i] {
 			return nil, errMisfit
 		}
-		results[i] = g.result(r)
+		results[i] = g.result(&replied[i])
 	}
 	return results, nil
 }
 
-func (g *ground) result(r *consentv1.CheckResult) Result {
-	answer := r.GetAnswer()
-	if answer == nil {
-		return Result{Err: itemError(r.GetStatus())}
+func (g *ground) result(r *wire.Result) Result {
+	if !r.Answered {
+		return Result{Err: itemError(r.Status)}
 	}
-	decision, err := decisionOf(answer)
+	decision, err := decisionOf(r)
 	if err != nil {
 		return Result{Err: err}
 	}
 	return Result{Answer: Answer{
-		Decision: decision, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age,
-		CacheFor: g.keep(answer.GetCacheFor()),
+		Decision: decision, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age, CacheFor: g.keep(r.CacheFor),
 	}}
 }
 
 // decisionOf returns a decision of the contract. Whatever isn't ALLOW is a denial.
-func decisionOf(a *consentv1.Answer) (consent.Decision, error) {
-	obligations, err := obligationsOf(a.GetObligations())
-	if err != nil {
-		return consent.Decision{}, err
+func decisionOf(r *wire.Result) (consent.Decision, error) {
+	obligations := r.Obligations & knownObligations
+	if obligations != r.Obligations {
+		return consent.Decision{}, errObligation
 	}
 	return consent.Decision{
-		Allowed:     a.GetDecision() == consentv1.Decision_DECISION_ALLOW,
-		Reason:      consent.Reason(numberOf(a.GetReason())),
-		Basis:       consent.Basis(numberOf(a.GetBasis())),
-		Obligations: obligations,
-		NextChange:  timeOf(a.GetNextChange()),
+		Allowed:     r.Decision == consentv1.Decision_DECISION_ALLOW,
+		Reason:      consent.Reason(numberOf(r.Reason)),
+		Basis:       consent.Basis(numberOf(r.Basis)),
+		Obligations: consent.Obligations(obligations),
+		NextChange:  consent.TimeOf(r.NextChange),
 	}, nil
 }
+
+const knownObligations = wire.Obligations(consent.LogUse | consent.ShowOptOut)
 
 // numberOf returns a number of the contract that the law's types can hold, and zero for one of a later version that they can't.
 func numberOf[E ~int32](number E) uint8 {

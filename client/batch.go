@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 const maxQuestions = 10_000 // of one batch
@@ -73,28 +75,38 @@ func strictestOf(questions []Question) consent.Consistency {
 
 func (c *Client) batchOnce(ctx context.Context, request *consentv1.BatchCheckRequest, d consent.Consistency) ([]Result, error) {
 	began := c.o.now()
-	r, err := c.permissions.BatchCheck(ctx, request)
-	if err != nil {
+	r := new(wire.BatchReply)
+	if err := c.conn.Invoke(ctx, consentv1.PermissionService_BatchCheck_FullMethodName, request, r); err != nil {
 		return nil, errorOf(err)
 	}
-	g, err := c.groundOf(r, d, began)
+	g, err := c.groundOf(r.Revision, told{r.PolicyVersion, r.Age, boundLeftOf(r.Items)}, d, began)
 	switch {
 	case err != nil:
 		return nil, err
-	case len(r.GetItems()) != len(request.GetQuestions()):
+	case len(r.Items) != len(request.GetQuestions()):
 		return nil, errMisfit
 	}
-	results := make([]Result, len(r.GetItems()))
-	for i, item := range r.GetItems() {
-		if item.GetStatus() != nil {
-			results[i].Err = itemError(item.GetStatus())
-			continue
+	results := make([]Result, len(r.Items))
+	for i := range r.Items {
+		item := &r.Items[i]
+		switch asked := request.GetQuestions()[i].GetPermissions(); {
+		case item.Status != nil:
+			results[i].Err = itemError(item.Status)
+		case len(item.Results) != 1 || item.Results[0].Permission != asked[0]:
+			return nil, errMisfit
+		default:
+			results[i] = g.result(&item.Results[0])
 		}
-		one, err := g.results(request.GetQuestions()[i].GetPermissions(), item.GetResults())
-		if err != nil {
-			return nil, err
-		}
-		results[i] = one[0]
 	}
 	return results, nil
+}
+
+// boundLeftOf returns how long it was until the bound when the answers of a batch were given, and zero if they don't tell.
+func boundLeftOf(items []wire.Item) time.Duration {
+	for i := range items {
+		if left := untilBound(items[i].Results); left > 0 {
+			return left
+		}
+	}
+	return 0
 }

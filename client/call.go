@@ -4,23 +4,21 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
-	"google.golang.org/protobuf/proto"
+	"github.com/consentd/consentd/proto/wire"
 )
 
-// call is one attempt to have a check answered by a lane. While it is there, whoever sends for the lane reads the request, and the receiver
-// fills in the reply before it tells done. A call that met an error, or was given up, may still be read or answered: it isn't used again.
+// call is one attempt to have a check answered by a lane. The receiver fills in the reply before it tells done. A call that met an error, or was
+// given up, may still be read or answered: it isn't used again.
 type call struct {
-	id      uint64 // on its lane
-	size    int    // of the request, in bytes
-	request consentv1.StreamCheckRequest
-	check   consentv1.CheckRequest
-	one     [1]string
-	sent    atomic.Bool // nobody reads the request any more
+	id       uint64 // on its lane
+	size     int    // of the question, in bytes, at most
+	question wire.Question
+	one      [1]string
+	taken    bool // by whoever sends: nobody reads the question any more
 
 	done  chan struct{} // has room for one
 	reply reply
@@ -30,46 +28,66 @@ type call struct {
 
 // reply is what was answered.
 type reply struct {
-	*consentv1.CheckResponse
+	told
+	one      wire.Result
+	rest     []wire.Result // nil if there is one result
 	revision consent.Revision
 	passed   time.Duration // since the attempt began
+}
+
+// replyOf returns what was answered at a revision. It shares no memory with the answer's list of results, which others use after it.
+func replyOf(answer *wire.Reply, at consent.Revision) reply {
+	r := reply{told: told{answer.PolicyVersion, answer.Age, untilBound(answer.Results)}, revision: at}
+	if len(answer.Results) == 1 {
+		r.one = answer.Results[0]
+	} else {
+		r.rest = append([]wire.Result{}, answer.Results...)
+	}
+	return r
+}
+
+func (r *reply) results() []wire.Result {
+	if r.rest != nil {
+		return r.rest
+	}
+	return []wire.Result{r.one}
 }
 
 var calls = sync.Pool{New: func() any {
 	c := &call{done: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	c.timer.Stop()
-	c.request.Check = &c.check
 	return c
 }}
 
 func newCall(tenant string, q *Question, permissions []string) *call {
 	c := calls.Get().(*call) //nolint:errcheck // the pool holds nothing else
-	c.sent.Store(false)
+	c.taken = false
 	if permissions == nil {
 		c.one[0] = q.Permission
 		permissions = c.one[:]
 	}
-	fillCheck(&c.check, tenant, q, permissions)
-	c.size = proto.Size(&c.request) + maxFraming
+	c.question = questionOf(tenant, q, permissions)
+	c.size = c.question.Most() + maxConsistency
 	return c
 }
 
-// fillCheck makes the request for permissions of a subject.
-func fillCheck(r *consentv1.CheckRequest, tenant string, q *Question, permissions []string) {
+// questionOf returns the question for permissions of a subject.
+func questionOf(tenant string, q *Question, permissions []string) wire.Question {
 	if tenant == defaultTenant {
 		tenant = "" // means the same, and is shorter
 	}
-	r.Tenant, r.Subject, r.Permissions = tenant, q.Subject, permissions
-	r.SubjectType, r.SimilarGoods = consentv1.SubjectType(q.SubjectType), q.SimilarGoods
+	return wire.Question{
+		Tenant: tenant, Subject: q.Subject, Permissions: permissions,
+		SubjectType: consentv1.SubjectType(q.SubjectType), SimilarGoods: q.SimilarGoods,
+	}
 }
 
 // free gives an answered call back for another question.
 func (c *call) free() {
-	if c.err != nil || !c.sent.Load() {
+	if c.err != nil {
 		return
 	}
-	c.check.Subject, c.check.Permissions, c.check.Consistency, c.one[0] = "", nil, nil, ""
-	c.reply = reply{}
+	c.question, c.one[0], c.reply = wire.Question{}, "", reply{}
 	calls.Put(c)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 const maxPermissions = 64 // of one question
@@ -40,12 +41,11 @@ func (c *Client) Check(ctx context.Context, q Question) (Answer, error) {
 
 // only returns the answer of a reply for one permission.
 func (c *Client) only(permission string, r reply) (Answer, error) {
-	results := r.GetResults()
-	if len(results) != 1 || results[0].GetPermission() != permission {
+	if r.rest != nil || r.one.Permission != permission {
 		return Answer{}, errMisfit
 	}
-	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
-	one := g.result(results[0])
+	g := c.groundAt(r.revision, r.told, r.passed)
+	one := g.result(&r.one)
 	return one.Answer, one.Err
 }
 
@@ -68,8 +68,8 @@ func (c *Client) CheckAll(ctx context.Context, q Question, permissions ...string
 	if err != nil {
 		return nil, err
 	}
-	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
-	return g.results(permissions, r.GetResults())
+	g := c.groundAt(r.revision, r.told, r.passed)
+	return g.results(permissions, r.results())
 }
 
 // ask has a question answered by a replica.
@@ -104,7 +104,7 @@ func (c *Client) askOnce(ctx context.Context, until time.Time, q *Question, perm
 		return reply{}, err
 	}
 	r.passed = c.passed(began)
-	g := c.groundAt(r.revision, r.CheckResponse, r.passed)
+	g := c.groundAt(r.revision, r.told, r.passed)
 	err = g.meets(d)
 	return r, err
 }
@@ -116,12 +116,11 @@ func (c *Client) askAlone(ctx context.Context, until time.Time, q *Question, per
 	if permissions == nil {
 		permissions = []string{q.Permission}
 	}
-	request := &consentv1.CheckRequest{Consistency: consistencyOf(d)}
-	fillCheck(request, c.tenant, q, permissions)
-	r, err := c.permissions.Check(ctx, request)
-	if err != nil {
+	request, answer := questionOf(c.tenant, q, permissions), new(wire.Reply)
+	request.Consistency = consistencyOf(d)
+	if err := c.conn.Invoke(ctx, consentv1.PermissionService_Check_FullMethodName, &request, answer); err != nil {
 		return reply{}, errorOf(err)
 	}
-	revision, err := consent.ParseRevision(r.GetRevision())
-	return reply{CheckResponse: r, revision: revision}, err
+	revision, err := consent.ParseRevision(answer.Revision)
+	return replyOf(answer, revision), err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/consentd/consentd/proto/wire"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
@@ -68,7 +69,7 @@ func (o ConnOptions) dialOptions(t target) []grpc.DialOption {
 		grpc.WithDefaultServiceConfig(balancing),
 		grpc.WithDisableServiceConfig(), // DNS doesn't say how to balance
 		grpc.WithResolvers(list{t}),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.ForceCodecV2(wire.NewCodec())),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingInterval, Timeout: pingTimeout, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: firstBackoff, Multiplier: 1.6, Jitter: 0.2, MaxDelay: t.lastBackoff()},

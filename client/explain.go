@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
@@ -31,11 +32,12 @@ func (c *Client) Explain(ctx context.Context, r *consentv1.ExplainRequest) (*con
 		if reply, err = c.permissions.Explain(ctx, request); err != nil {
 			return errorOf(err)
 		}
-		g, err := c.groundOf(reply, d, began)
+		t := told{reply.GetPolicyVersion(), reply.GetAge().AsDuration(), boundLeftAt(reply)}
+		g, err := c.groundOf(reply.GetRevision(), t, d, began)
 		reply.Age = durationpb.New(g.age)
 		for _, explanation := range reply.GetExplanations() {
 			if answer := explanation.GetAnswer(); answer != nil {
-				answer.CacheFor = durationpb.New(g.keep(answer.GetCacheFor()))
+				answer.CacheFor = durationpb.New(g.keep(answer.GetCacheFor().AsDuration()))
 			}
 		}
 		return err
@@ -44,4 +46,14 @@ func (c *Client) Explain(ctx context.Context, r *consentv1.ExplainRequest) (*con
 		return nil, err
 	}
 	return reply, nil
+}
+
+// boundLeftAt returns how long it was until the bound when an explanation was given, and zero if it doesn't tell.
+func boundLeftAt(r *consentv1.ExplainResponse) time.Duration {
+	for _, explanation := range r.GetExplanations() {
+		if a := explanation.GetAnswer(); a.GetNextChange() == nil && a.GetCacheFor() != nil {
+			return a.GetCacheFor().AsDuration()
+		}
+	}
+	return 0
 }

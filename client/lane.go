@@ -4,19 +4,21 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 const (
 	// maxUnanswered is how many bytes of questions a lane may have on their way. It is what HTTP/2 lets a client send before the other end has
 	// read any of it, so that sending never waits, whatever the replica does: nothing could call a sender off.
-	maxUnanswered = 64<<10 - 1
-	maxFraming    = 64 // bytes that a question takes beyond its own: its id, its consistency, its frame
-	maxTogether   = 64 // questions that a message may carry
+	maxUnanswered  = 64<<10 - 1
+	maxConsistency = 32 // bytes that a revision takes with its frames, which a question may get on its lane
+	maxTogether    = 24 // questions that a message carries: with fewer than callers ask, both ends work at the same time
 )
 
 var (
@@ -26,8 +28,8 @@ var (
 
 // lane is one stream of checks that many callers share.
 //
-// A unary call costs both ends the life of a stream: headers, a goroutine, half a dozen wake-ups. A message on a stream still costs some
-// 15 µs at both ends together, of which a check is one. So what is left to save is messages, and waking goroutines:
+// A unary call costs both ends the life of a stream: headers, a goroutine, half a dozen wake-ups. A message on a stream still costs
+// both ends several times what a check does. So what is left to save is messages, and waking goroutines:
 //
 //   - The caller who finds nobody sending sends: its own question, and with it in one message those that others have put in the queue. It
 //     lets the others run once before it looks, because callers are woken by twos and dozens, by the answers of one message. A lone caller
@@ -58,7 +60,12 @@ type lane struct {
 	reached    consent.Revision // by what answers
 	listening  *time.Timer      // nil while nothing is owed
 
+	// The sender's own, of which there is one at a time.
+	outgoing wire.Questions
+	names    []string // of the permissions in it
+
 	// The receiver's own.
+	incoming wire.Answers
 	answered []*call // by the last message
 	token    string  // of the last reply
 	last     consent.Revision
@@ -83,7 +90,7 @@ func (l *lane) put(c *call, demand consent.Consistency) (send bool, err error) {
 		return false, errCrowded
 	}
 	if !includes(l.reached, demand.AtLeast) { // a replica that has reached it has it still
-		c.check.Consistency = consistencyOf(demand)
+		c.question.Consistency = consistencyOf(demand)
 	}
 	l.seat(c)
 	l.queue = append(l.queue, c)
@@ -111,20 +118,17 @@ func (l *lane) seat(c *call) {
 	}
 	l.counter++
 	c.id = uint64(l.counter)<<32 | uint64(place)
-	c.request.CorrelationId = c.id
 	l.unanswered += c.size
 }
 
 // send sends what is queued until nothing is, or own, if there is one, is answered: then a goroutine goes on.
 func (l *lane) send(own *call) {
-	var together [maxTogether]*call
 	for {
 		runtime.Gosched()
-		batch := l.take(together[:0])
-		if len(batch) == 0 {
+		if !l.take() {
 			return
 		}
-		l.sendTogether(batch)
+		_ = l.stream.SendMsg(&l.outgoing) // the receiver hears of whatever breaks the stream
 		if own != nil && len(own.done) > 0 {
 			l.shared.spawn(func() { l.send(nil) })
 			return
@@ -132,53 +136,49 @@ func (l *lane) send(own *call) {
 	}
 }
 
-// take takes the first of the queue. When nothing is queued, nobody sends any more.
-func (l *lane) take(batch []*call) []*call {
+// take makes a message of the first of the queue, and reports whether there was any. When nothing is queued, nobody sends any more.
+func (l *lane) take() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.outgoing.List, l.names = l.outgoing.List[:0], l.names[:0]
 	n := min(len(l.queue), maxTogether)
-	batch = append(batch, l.queue[:n]...)
+	for _, c := range l.queue[:n] {
+		l.pack(c)
+	}
 	left := copy(l.queue, l.queue[n:])
 	clear(l.queue[left:])
 	l.queue = l.queue[:left]
 	l.sending = n > 0
-	return batch
+	return l.sending
 }
 
-// sendTogether sends calls as one message: the first, with the others below. What it returns is of no interest, because the receiver hears
-// of whatever breaks the stream.
-func (l *lane) sendTogether(batch []*call) {
-	first := &batch[0].request
-	for _, c := range batch[1:] {
-		first.Also = append(first.Also, &c.request)
-	}
-	sent := l.stream.Send(first) == nil
-	clear(first.Also)
-	first.Also = first.Also[:0]
-	for _, c := range batch {
-		c.sent.Store(sent)
-	}
+// pack copies a call's question into the message.
+func (l *lane) pack(c *call) {
+	first := len(l.names)
+	l.names = append(l.names, c.question.Permissions...)
+	asked := wire.Asked{ID: c.id, Check: c.question}
+	asked.Check.Permissions = l.names[first:len(l.names):len(l.names)]
+	l.outgoing.List = append(l.outgoing.List, asked)
+	c.taken = true
 }
 
 // receive hands out answers until the stream ends, and returns why it did.
 func (l *lane) receive() error {
 	for {
-		message, err := l.stream.Recv()
-		if err != nil {
+		if err := l.stream.RecvMsg(&l.incoming); err != nil {
 			return err
 		}
-		l.deliver(message)
+		l.deliver()
 	}
 }
 
 // deliver gives each answer of a message to its call.
-func (l *lane) deliver(message *consentv1.StreamCheckResponse) {
+func (l *lane) deliver() {
 	l.answered = l.answered[:0]
 	l.mu.Lock()
 	l.heard++
-	l.rise(message)
-	for _, one := range message.GetAlso() {
-		l.rise(one)
+	for i := range l.incoming.List {
+		l.rise(&l.incoming.List[i])
 	}
 	done := l.retired && l.unanswered == 0
 	l.mu.Unlock()
@@ -191,21 +191,23 @@ func (l *lane) deliver(message *consentv1.StreamCheckResponse) {
 	}
 }
 
-// rise takes the call of an answer from its place, if it is there still, and gives it the answer.
-func (l *lane) rise(message *consentv1.StreamCheckResponse) {
-	id, check := message.GetCorrelationId(), message.GetCheck()
-	place := uint32(id) //nolint:gosec // the lower half
-	if int(place) >= len(l.table) || l.table[place] == nil || l.table[place].id != id {
+// rise takes the call of an answer from its place, if it is there still and was sent, and gives it the answer.
+func (l *lane) rise(answer *wire.Answer) {
+	place := uint32(answer.ID) //nolint:gosec // the lower half
+	if int(place) >= len(l.table) {
 		return
 	}
 	c := l.table[place]
+	if c == nil || c.id != answer.ID || !c.taken {
+		return
+	}
 	l.table[place] = nil
 	l.places = append(l.places, place)
 	l.unanswered -= c.size
-	if c.reply = (reply{CheckResponse: check}); check != nil {
-		c.reply.revision = l.revisionOf(check)
+	if answer.Status == nil {
+		c.reply = replyOf(&answer.Check, l.revisionOf(answer.Check.Revision))
 	} else {
-		c.err = itemError(message.GetStatus())
+		c.err = itemError(answer.Status)
 		l.retired = l.retired || isElsewhere(c.err) && l.shared.mayMove()
 	}
 	l.answered = append(l.answered, c)
@@ -213,15 +215,15 @@ func (l *lane) rise(message *consentv1.StreamCheckResponse) {
 
 // revisionOf returns the revision of a reply, and notes that it is reached. When the epoch changes, the lane is over: what was reached before
 // means nothing now.
-func (l *lane) revisionOf(check *consentv1.CheckResponse) consent.Revision {
-	if check.GetRevision() == l.token {
+func (l *lane) revisionOf(token string) consent.Revision {
+	if token == l.token {
 		return l.last
 	}
-	r, err := consent.ParseRevision(check.GetRevision())
+	r, err := consent.ParseRevision(token)
 	if err != nil {
 		return consent.Revision{}
 	}
-	l.token, l.last = check.GetRevision(), r
+	l.token, l.last = strings.Clone(token), r
 	switch {
 	case l.reached.Epoch == r.Epoch:
 		l.reached.Index = max(l.reached.Index, r.Index)

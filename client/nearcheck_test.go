@@ -10,6 +10,7 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 	"github.com/google/uuid"
 )
 
@@ -217,16 +218,16 @@ func (r *nearRig) door(now func() time.Time) (*nearDoor, *Client) {
 
 // An ALLOW under an obligation of a later version permits nothing to who can't know it.
 func TestUnknownObligationsPermitNothing(t *testing.T) {
-	allow := &consentv1.Answer{
-		Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Obligations: []consentv1.Obligation{1, 3},
+	allow := &wire.Result{
+		Answered: true, Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Obligations: 1<<1 | 1<<3,
 	}
 	g := ground{most: time.Hour}
-	got := g.result(&consentv1.CheckResult{Result: &consentv1.CheckResult_Answer{Answer: allow}})
+	got := g.result(allow)
 	if got.Allowed || !errors.Is(got.Err, ErrInternal) {
 		t.Errorf("%+v", got)
 	}
-	allow.Obligations = allow.Obligations[:1]
-	got = g.result(&consentv1.CheckResult{Result: &consentv1.CheckResult_Answer{Answer: allow}})
+	allow.Obligations = 1 << 1
+	got = g.result(allow)
 	if !got.Allowed || got.Err != nil || got.Obligations != consent.LogUse {
 		t.Errorf("%+v", got)
 	}

@@ -201,7 +201,11 @@ func (r *segmentRun) receive() (Chunk, error) {
 	if err != nil {
 		return Chunk{}, err
 	}
-	g, err := r.client.groundOf(reply, r.demand, r.ahead[0].sent)
+	t := told{policyVersion: reply.GetPolicyVersion(), age: reply.GetAge().AsDuration()}
+	if reply.GetNextChange() == nil {
+		t.left = reply.GetCacheFor().AsDuration()
+	}
+	g, err := r.client.groundOf(reply.GetRevision(), t, r.demand, r.ahead[0].sent)
 	subjects := r.ahead[0].subjects
 	switch {
 	case err != nil:
@@ -216,7 +220,7 @@ func (r *segmentRun) receive() (Chunk, error) {
 		return Chunk{}, err
 	}
 	return Chunk{
-		Subjects: subjects, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age, CacheFor: g.keep(reply.GetCacheFor()),
+		Subjects: subjects, Revision: g.revision, PolicyVersion: g.policyVersion, Age: g.age, CacheFor: g.keep(reply.GetCacheFor().AsDuration()),
 		NextChange: timeOf(reply.GetNextChange()), Obligations: obligations, reasons: reply.GetAnswers(),
 	}, nil
 }

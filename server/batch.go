@@ -6,7 +6,7 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 const (
@@ -17,8 +17,9 @@ const (
 	pollEvery = 256
 )
 
-// BatchCheck decides many questions from one view. An item that can't be answered has a status of its own.
-func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCheckRequest) (*consentv1.BatchCheckResponse, error) {
+// batchCheck decides many questions from one view. An item that can't be answered has a status of its own. It returns a *wire.BatchReply, or
+// that of the replica that it passed the batch on to.
+func (s *permissionService) batchCheck(ctx context.Context, r *consentv1.BatchCheckRequest) (any, error) {
 	total, err := checkBatch(r)
 	if err != nil {
 		return nil, err
@@ -42,7 +43,7 @@ func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCh
 	}
 	b := batch{
 		core: s.core, request: r, tenant: tenant, records: records,
-		answers: newAnswers(total), items: make([]consentv1.BatchCheckItem, len(r.GetQuestions())),
+		results: make([]wire.Result, total), items: make([]wire.Item, len(r.GetQuestions())),
 	}
 	if err := b.decide(ctx); err != nil {
 		return nil, err
@@ -52,12 +53,8 @@ func (s *permissionService) BatchCheck(ctx context.Context, r *consentv1.BatchCh
 	if !fresh {
 		return nil, consent.ErrStale
 	}
-	b.answers.keepFor(now, view.Bound-age)
-	reply := &consentv1.BatchCheckResponse{
-		Items: b.list(), Revision: s.token(view.Revision), PolicyVersion: policyVersion(tenant), Age: new(durationpb.Duration),
-	}
-	setDuration(reply.Age, age)
-	return reply, nil
+	keepFor(b.results, now, view.Bound-age)
+	return &wire.BatchReply{Items: b.items, Revision: s.token(view.Revision), PolicyVersion: policyVersion(tenant), Age: age}, nil
 }
 
 // checkBatch returns how many answers a batch asks for.
@@ -87,15 +84,15 @@ func permissionsOf(r *consentv1.BatchCheckRequest, q *consentv1.CheckQuestion) [
 	return r.GetPermissions()
 }
 
-// batch is one batch being decided. Answers and items are each allocated in one piece.
+// batch is one batch being decided. Results and items are each allocated in one piece.
 type batch struct {
 	*core
 	request *consentv1.BatchCheckRequest
 	tenant  *consent.Tenant
 	records []consent.Record // of a sidecar, one for each question; on a replica each is looked up
-	answers answers
-	used    int // answers given so far
-	items   []consentv1.BatchCheckItem
+	results []wire.Result
+	used    int // results given so far
+	items   []wire.Item
 }
 
 func (b *batch) decide(ctx context.Context) error {
@@ -115,7 +112,7 @@ func (b *batch) decide(ctx context.Context) error {
 	return nil
 }
 
-func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]*consentv1.CheckResult, error) {
+func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]wire.Result, error) {
 	q := b.request.GetQuestions()[i]
 	permissions := permissionsOf(b.request, q)
 	if err := checkPermissions(permissions); err != nil {
@@ -125,7 +122,7 @@ func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]*cons
 	if subjectType == consentv1.SubjectType_SUBJECT_TYPE_UNSPECIFIED {
 		subjectType = b.request.GetSubjectType()
 	}
-	question, err := questionOf(subjectType, q.GetSimilarGoods() || b.request.GetSimilarGoods())
+	law, err := questionOf(subjectType, q.GetSimilarGoods() || b.request.GetSimilarGoods())
 	if err != nil {
 		return nil, err
 	}
@@ -137,10 +134,10 @@ func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]*cons
 	if err != nil {
 		return nil, err
 	}
-	part := b.answers.part(b.used, len(permissions))
+	results := b.results[b.used : b.used+len(permissions)]
 	b.used += len(permissions)
-	part.decide(b.core, b.tenant, record, permissions, question, b.now())
-	return part.results, nil
+	b.core.answer(results, permissions, b.tenant, record, law, b.now())
+	return results, nil
 }
 
 func (b *batch) record(ctx context.Context, i int, subject string, buf *consent.Buffer) (consent.Record, error) {
@@ -148,15 +145,4 @@ func (b *batch) record(ctx context.Context, i int, subject string, buf *consent.
 		return b.records[i], nil
 	}
 	return b.state.Record(ctx, b.tenant, subject, buf)
-}
-
-func (b *batch) list() []*consentv1.BatchCheckItem { return pointers(b.items) }
-
-// pointers returns pointers to the elements of a slice, which is how messages hold messages.
-func pointers[T any](values []T) []*T {
-	list := make([]*T, len(values))
-	for i := range values {
-		list[i] = &values[i]
-	}
-	return list
 }

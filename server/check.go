@@ -7,8 +7,7 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 const maxPermissions = 64 // of one question
@@ -19,51 +18,65 @@ type permissionService struct {
 	*core
 }
 
-// Check decides 1 to 64 permissions of one subject, from one lookup.
-func (s *permissionService) Check(ctx context.Context, r *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {
-	question, err := questionIn(r)
+// check decides 1 to 64 permissions of one subject, from one lookup. It returns a *wire.Reply, or that of the replica that it passed it on to.
+func (s *permissionService) check(ctx context.Context, q *wire.Question) (any, error) {
+	law, err := lawOf(q)
 	if err != nil {
 		return nil, err
 	}
-	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
+	view, tenant, err := s.look(ctx, q.Tenant, q.Consistency)
 	if s.isElsewhere(err) {
 		reply := new(consentv1.CheckResponse)
-		return reply, s.passAt(ctx, view, consentv1.PermissionService_Check_FullMethodName, r, reply)
+		return reply, s.passAt(ctx, view, consentv1.PermissionService_Check_FullMethodName, q.Message(), reply)
 	}
 	if err != nil {
 		return nil, err
 	}
 	buf := s.borrow()
 	defer s.giveBack(buf)
-	view, tenant, record, err := s.recordOf(ctx, view, tenant, r.GetSubject(), buf)
+	view, tenant, record, err := s.recordOf(ctx, view, tenant, q.Subject, buf)
 	if err != nil {
 		return nil, err
 	}
-	return s.decide(r, question, view, tenant, record)
+	reply := newReply(len(q.Permissions))
+	return reply, s.decide(q, law, view, tenant, record, reply)
 }
 
-// questionIn returns what a check asks of the law, if it asks what can be.
-func questionIn(r *consentv1.CheckRequest) (consent.Question, error) {
-	question, err := questionOf(r.GetSubjectType(), r.GetSimilarGoods())
-	if err != nil {
-		return question, err
+// newReply returns a reply with room for so many results.
+func newReply(results int) *wire.Reply {
+	if results > 1 {
+		return &wire.Reply{Results: make([]wire.Result, results)}
 	}
-	return question, checkPermissions(r.GetPermissions())
+	single := new(struct {
+		reply  wire.Reply
+		result [1]wire.Result
+	})
+	single.reply.Results = single.result[:results]
+	return &single.reply
 }
 
-// decide answers a check from a record, unless the state that it is of has grown too old.
-func (s *permissionService) decide(
-	r *consentv1.CheckRequest, question consent.Question, view consent.View, tenant *consent.Tenant, record consent.Record,
-) (*consentv1.CheckResponse, error) {
-	now := s.now() // after view and record: what they say was true until at least FreshAsOf, which must be within the bound now
+// lawOf returns what a check asks of the law, if it asks what can be.
+func lawOf(q *wire.Question) (consent.Question, error) {
+	law, err := questionOf(q.SubjectType, q.SimilarGoods)
+	if err != nil {
+		return law, err
+	}
+	return law, checkPermissions(q.Permissions)
+}
+
+// decide fills in the reply to a check from a record, unless the state that it is of has grown too old.
+func (c *core) decide(
+	q *wire.Question, law consent.Question, view consent.View, tenant *consent.Tenant, record consent.Record, reply *wire.Reply,
+) error {
+	now := c.now() // after view and record: what they say was true until at least FreshAsOf, which must be within the bound now
 	age, fresh := view.Age(now)
 	if !fresh {
-		return nil, consent.ErrStale
+		return consent.ErrStale
 	}
-	answers := newAnswers(len(r.GetPermissions()))
-	answers.decide(s.core, tenant, record, r.GetPermissions(), question, now)
-	answers.keepFor(now, view.Bound-age)
-	return s.checkReply(view, tenant, age, answers), nil
+	c.answer(reply.Results, q.Permissions, tenant, record, law, now)
+	keepFor(reply.Results, now, view.Bound-age)
+	reply.Revision, reply.PolicyVersion, reply.Age = c.token(view.Revision), policyVersion(tenant), age
+	return nil
 }
 
 func checkPermissions(permissions []string) error {
@@ -145,22 +158,6 @@ func (c *core) viewAt(ctx context.Context, consistency consent.Consistency) (con
 	return view, nil
 }
 
-// checkReply and its age are allocated together.
-type checkReply struct {
-	response consentv1.CheckResponse
-	age      durationpb.Duration
-}
-
-func (c *core) checkReply(view consent.View, tenant *consent.Tenant, age time.Duration, a answers) *consentv1.CheckResponse {
-	reply := new(checkReply)
-	setDuration(&reply.age, age)
-	reply.response.Results = a.results
-	reply.response.Revision = c.token(view.Revision)
-	reply.response.PolicyVersion = policyVersion(tenant)
-	reply.response.Age = &reply.age
-	return &reply.response
-}
-
 func policyVersion(t *consent.Tenant) int64 {
 	if t.Policy == nil {
 		return 0
@@ -168,48 +165,23 @@ func policyVersion(t *consent.Tenant) int64 {
 	return t.Policy.Version
 }
 
-// answers are the results of one question. Everything that they point to is allocated in one piece.
-type answers struct {
-	rows    []answerRow
-	results []*consentv1.CheckResult
-}
-
-// answerRow is one result, with room for all that it may point to.
-type answerRow struct {
-	result   consentv1.CheckResult
-	oneof    consentv1.CheckResult_Answer
-	answer   consentv1.Answer
-	next     timestamppb.Timestamp
-	keep     durationpb.Duration
-	changeAt consent.Time
-}
-
-func newAnswers(n int) answers {
-	return answers{make([]answerRow, n), make([]*consentv1.CheckResult, n)}
-}
-
-// part returns room for n of the answers, from one of them on.
-func (a answers) part(from, n int) answers {
-	return answers{a.rows[from : from+n : from+n], a.results[from : from+n : from+n]}
-}
-
-// decide fills in an answer or a status for each permission.
-func (a answers) decide(
-	c *core, t *consent.Tenant, r consent.Record, permissions []string, q consent.Question, now time.Time,
+// answer fills in the result for each permission.
+func (c *core) answer(
+	results []wire.Result, permissions []string, t *consent.Tenant, r consent.Record, law consent.Question, now time.Time,
 ) {
 	at := consent.TimeOf(now)
 	for i, name := range permissions {
-		row := &a.rows[i]
-		a.results[i] = &row.result
-		row.result.Permission = name
 		permission := permissionOf(t, name)
 		if permission == nil {
-			row.result.Result = &consentv1.CheckResult_Status{Status: unknownPermission(name)}
+			results[i] = wire.Result{Permission: name, Status: unknownPermission(name)}
 			continue
 		}
-		decision := consent.Decide(permission, r, q, at)
-		c.decisions.count(permission.Name, decision.Reason)
-		row.answerWith(decision)
+		d := consent.Decide(permission, r, law, at)
+		c.decisions.count(permission.Name, d.Reason)
+		results[i] = wire.Result{
+			Permission: name, Answered: true, Decision: decisionOf(d.Allowed), Reason: consentv1.Reason(d.Reason), Basis: consentv1.Basis(d.Basis),
+			Obligations: wire.Obligations(d.Obligations), NextChange: d.NextChange.Std(),
+		}
 	}
 }
 
@@ -220,43 +192,19 @@ func permissionOf(t *consent.Tenant, name string) *consent.Permission {
 	return t.Policy.Permission(name)
 }
 
-func (row *answerRow) answerWith(d consent.Decision) {
-	fillAnswer(&row.answer, d)
-	if d.NextChange != 0 {
-		row.changeAt = d.NextChange
-		setTimestamp(&row.next, d.NextChange)
-		row.answer.NextChange = &row.next
-	}
-	row.oneof.Answer = &row.answer
-	row.result.Result = &row.oneof
-}
-
-// fillAnswer fills in all but the times.
-func fillAnswer(answer *consentv1.Answer, d consent.Decision) {
-	answer.Decision = decisionOf(d.Allowed)
-	answer.Reason = consentv1.Reason(d.Reason)
-	answer.Basis = consentv1.Basis(d.Basis)
-	answer.Obligations = obligationsOf(d.Obligations)
-}
-
 // keepFor says how long the answers may be kept: until time changes them, and no longer than what is left of the bound.
-func (a answers) keepFor(now time.Time, left time.Duration) {
-	for i := range a.rows {
-		row := &a.rows[i]
-		if row.oneof.Answer == nil {
-			continue
-		}
-		if keep := cacheFor(row.changeAt, now, left); keep > 0 {
-			setDuration(&row.keep, keep)
-			row.answer.CacheFor = &row.keep
+func keepFor(results []wire.Result, now time.Time, left time.Duration) {
+	for i := range results {
+		if results[i].Answered {
+			results[i].CacheFor = cacheFor(results[i].NextChange, now, left)
 		}
 	}
 }
 
 // cacheFor is zero if an answer mustn't be kept.
-func cacheFor(changeAt consent.Time, now time.Time, left time.Duration) time.Duration {
-	if changeAt != 0 {
-		left = min(left, changeAt.Std().Sub(now))
+func cacheFor(change, now time.Time, left time.Duration) time.Duration {
+	if !change.IsZero() {
+		left = min(left, change.Sub(now))
 	}
 	return max(left, 0)
 }

@@ -107,3 +107,12 @@ func timeOf(t *timestamppb.Timestamp) consent.Time {
 	}
 	return consent.MinTime
 }
+
+// pointers returns pointers to the elements of a slice, which is how messages hold messages.
+func pointers[T any](values []T) []*T {
+	list := make([]*T, len(values))
+	for i := range values {
+		list[i] = &values[i]
+	}
+	return list
+}

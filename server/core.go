@@ -95,12 +95,15 @@ func (c *core) untilDrained(handle func() error) error {
 
 // contain runs f, and turns a panic into an error. Goroutines of a handler need it: what guards handlers doesn't reach them.
 func (c *core) contain(ctx context.Context, f func() error) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = c.panicked(ctx, cause)
-		}
-	}()
+	defer c.rescue(ctx, &err)
 	return f()
+}
+
+// rescue, deferred, turns a panic of the function into its error.
+func (c *core) rescue(ctx context.Context, err *error) {
+	if cause := recover(); cause != nil {
+		*err = c.panicked(ctx, cause)
+	}
 }
 
 // ended turns the end of a caller's messages into the end of the stream without an error.

@@ -189,9 +189,11 @@ func explain(
 }
 
 func protoAnswer(d consent.Decision, now time.Time, left time.Duration) *consentv1.Answer {
-	answer := &consentv1.Answer{NextChange: timestamp(d.NextChange)}
-	fillAnswer(answer, d)
-	if keep := cacheFor(d.NextChange, now, left); keep > 0 {
+	answer := &consentv1.Answer{
+		Decision: decisionOf(d.Allowed), Reason: consentv1.Reason(d.Reason), Basis: consentv1.Basis(d.Basis),
+		Obligations: obligationsOf(d.Obligations), NextChange: timestamp(d.NextChange),
+	}
+	if keep := cacheFor(d.NextChange.Std(), now, left); keep > 0 {
 		answer.CacheFor = durationpb.New(keep)
 	}
 	return answer

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
@@ -15,7 +16,6 @@ import (
 	"google.golang.org/grpc/codes"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -62,8 +62,8 @@ func (c *core) admit(request any) (weight int64, err error) {
 		if c.upstream != nil && waitsEverywhere(request) { // almost all of the call is waiting, which is no load
 			return 0, nil
 		}
-	case *consentv1.CheckRequest:
-		if err := checkTooLarge(proto.Size(request)); err != nil {
+	case *wire.Question:
+		if err := checkTooLarge(request.Size()); err != nil {
 			return 0, err
 		}
 	}

@@ -6,41 +6,42 @@ import (
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 )
 
 // errNotNow is returned for a check that can't be answered at once. No caller sees it.
 var errNotNow = errors.New("the answer isn't here yet")
 
-// checkNow is Check for a goroutine that others wait for. It returns errNotNow where Check might take longer than a moment: for newer state
-// than is here, and for a record or a tenant that has to be asked for. It looks once at what is here and answers from that, so nothing that is
-// lost meanwhile lets it wait.
-func (s *permissionService) checkNow(ctx context.Context, r *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {
-	question, err := questionIn(r)
+// checkNow fills in the reply to a check for a goroutine that others wait for. It returns errNotNow where check might take longer than a moment:
+// for newer state than is here, and for a record or a tenant that has to be asked for. It looks once at what is here and answers from that, so
+// nothing that is lost meanwhile lets it wait.
+func (s *permissionService) checkNow(ctx context.Context, q *wire.Question, reply *wire.Reply) error {
+	law, err := lawOf(q)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	view, err := s.viewNow(ctx, r.GetConsistency())
+	view, err := s.viewNow(ctx, q.Consistency)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	view, tenant, err := s.lookIn(view, r.GetTenant())
+	view, tenant, err := s.lookIn(view, q.Tenant)
 	if s.isElsewhere(err) {
-		return nil, errNotNow
+		return errNotNow
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	subject, err := subjectOf(r.GetSubject(), tenant)
+	subject, err := subjectOf(q.Subject, tenant)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	buf := s.borrow()
 	defer s.giveBack(buf)
 	view, record, err := s.recordNow(ctx, view, tenant, subject, buf)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return s.decide(r, question, view, tenant, record)
+	return s.decide(q, law, view, tenant, record, reply)
 }
 
 // viewNow returns the state that is here, if it meets what is demanded.

@@ -89,7 +89,7 @@ func TestBatchesAreAnsweredWhole(t *testing.T) {
 				proto.Merge(reply, &consentv1.BatchCheckResponse{PolicyVersion: 42, Age: durationpb.New(0)})
 				return nil
 			}
-			reply, err := p.service.BatchCheck(background(t), oneQuestion(tt.subjects...))
+			reply, err := p.service.batchChecked(background(t), t, oneQuestion(tt.subjects...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -140,7 +140,7 @@ func TestPassedAnswersAgeHere(t *testing.T) {
 					proto.Merge(reply, r)
 					return nil
 				}
-				reply, err := p.service.BatchCheck(t.Context(), oneQuestion("anyone"))
+				reply, err := p.service.batchChecked(t.Context(), t, oneQuestion("anyone"))
 				if tt.stale {
 					if !errors.Is(err, consent.ErrStale) {
 						t.Errorf("%v, error %v, want %v", reply, err, consent.ErrStale)
@@ -164,13 +164,13 @@ func TestAStaleSidecarAsksNobody(t *testing.T) {
 	p := newPasser(t, none)
 	p.memory.freshAsOf = func() time.Time { return time.Now().Add(-2 * time.Hour) }
 	calls := map[string]func() error{
-		"BatchCheck": func() error { _, err := p.service.BatchCheck(t.Context(), oneQuestion("anyone")); return err },
+		"BatchCheck": func() error { _, err := p.service.batchChecked(t.Context(), t, oneQuestion("anyone")); return err },
 		"Explain": func() error {
 			_, err := p.service.Explain(t.Context(), &consentv1.ExplainRequest{Subject: "anyone"})
 			return err
 		},
 		"Check of a strange tenant": func() error {
-			_, err := p.service.Check(t.Context(), &consentv1.CheckRequest{Tenant: "other", Subject: "a", Permissions: []string{"crm_storage"}})
+			_, err := p.service.checked(t.Context(), t, &consentv1.CheckRequest{Tenant: "other", Subject: "a", Permissions: []string{"crm_storage"}})
 			return err
 		},
 	}
@@ -189,10 +189,10 @@ func TestOwnDemandsAreNotTheCallers(t *testing.T) {
 	p := newPasser(t, none)
 	p.replicas.answer = func(context.Context, proto.Message, proto.Message) error { return statusOf(consent.ErrEpoch).Err() }
 	request := oneQuestion("anyone")
-	_, err := p.service.BatchCheck(t.Context(), request)
+	_, err := p.service.batchChecked(t.Context(), t, request)
 	wantStatus(t, statusOf(err), codes.Unavailable, "NOT_READY")
 	request.Consistency = noOlderThan(consent.Revision{Epoch: memoryEpoch, Index: 1}.String())
-	_, err = p.service.BatchCheck(t.Context(), request)
+	_, err = p.service.batchChecked(t.Context(), t, request)
 	wantStatus(t, statusOf(err), codes.FailedPrecondition, "EPOCH_CHANGED")
 }
 
@@ -203,7 +203,7 @@ func TestOtherTenantsAreAskedFor(t *testing.T) {
 		proto.Merge(reply, &consentv1.CheckResponse{PolicyVersion: 42, Age: durationpb.New(0)})
 		return nil
 	}
-	reply, err := p.service.Check(t.Context(), &consentv1.CheckRequest{Tenant: "other", Subject: "a", Permissions: []string{"crm_storage"}})
+	reply, err := p.service.checked(t.Context(), t, &consentv1.CheckRequest{Tenant: "other", Subject: "a", Permissions: []string{"crm_storage"}})
 	if err != nil || reply.GetPolicyVersion() != 42 {
 		t.Errorf("%v, error %v", reply, err)
 	}

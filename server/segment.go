@@ -185,7 +185,7 @@ func (c *chunk) reply(view consent.View) (*consentv1.CheckSegmentResponse, error
 		NextChange:    timestamp(c.changeAt),
 		Obligations:   obligationsOf(c.obligations),
 	}
-	if keep := cacheFor(c.changeAt, now, view.Bound-age); keep > 0 {
+	if keep := cacheFor(c.changeAt.Std(), now, view.Bound-age); keep > 0 {
 		reply.CacheFor = durationpb.New(keep)
 	}
 	return reply, nil

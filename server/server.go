@@ -11,6 +11,7 @@ import (
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 	peerv1 "github.com/consentd/consentd/proto/peer/v1"
+	"github.com/consentd/consentd/proto/wire"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -99,6 +100,7 @@ func New(o Options) (*Server, error) {
 	options := append(wireLimits(),
 		grpc.UnaryInterceptor(c.unaryInterceptor(metrics)),
 		grpc.StreamInterceptor(c.streamInterceptor(metrics)),
+		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errUnimplemented }),
 		grpc.NumStreamWorkers(o.Workers),
 		grpc.WaitForHandlers(true),
@@ -125,7 +127,7 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) registerServices(o Options) error {
-	consentv1.RegisterPermissionServiceServer(s.grpc, &permissionService{core: s.core})
+	s.grpc.RegisterService(permissionDesc(), &permissionService{core: s.core})
 	if o.Records != nil {
 		consentv1.RegisterRecordServiceServer(s.grpc, &recordService{core: s.core})
 	}

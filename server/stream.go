@@ -1,14 +1,13 @@
 package server
 
 import (
-	"context"
 	"errors"
-	"iter"
+	"slices"
 	"sync"
 
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"github.com/consentd/consentd/proto/wire"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 )
 
 // maxWaiting is how many questions of one stream may wait, each of them with a place among the calls that run at once. What comes beyond is
@@ -18,12 +17,10 @@ const maxWaiting = 1024
 // maxTogether is how many questions a message may carry: with more, the first would wait too long for the last.
 const maxTogether = 64
 
-type checkStream = grpc.BidiStreamingServer[consentv1.StreamCheckRequest, consentv1.StreamCheckResponse]
-
-// StreamCheck carries the checks of many callers. A question that can be answered from what is here is answered where it was read: it
+// streamCheck carries the checks of many callers. A question that can be answered from what is here is answered where it was read: it
 // takes about a microsecond, less than handing it to another goroutine. One that may have to wait is answered beside, so that those
 // after it overtake it. A message takes several times as long as a check, so questions that come together are answered together.
-func (s *permissionService) StreamCheck(stream checkStream) error {
+func (s *permissionService) streamCheck(stream grpc.ServerStream) error {
 	a := answering{service: s, stream: stream, places: make(chan struct{}, maxWaiting)}
 	err := a.readAll()
 	a.waiting.Wait()
@@ -33,9 +30,14 @@ func (s *permissionService) StreamCheck(stream checkStream) error {
 // answering is one stream of checks.
 type answering struct {
 	service *permissionService
-	stream  checkStream
+	stream  grpc.ServerStream
 	places  chan struct{}
 	waiting sync.WaitGroup
+
+	// The reader's own, used for message after message.
+	questions wire.Questions
+	answers   wire.Answers
+	later     []int // places of the questions that take longer
 
 	sending sync.Mutex // the library allows one sender at a time
 	err     error      // of the first answer that couldn't be sent
@@ -43,138 +45,144 @@ type answering struct {
 
 func (a *answering) readAll() error {
 	for {
-		message, err := a.stream.Recv()
-		if err != nil {
+		if err := a.stream.RecvMsg(&a.questions); err != nil {
 			return err
 		}
-		if err := checkTogether(message); err != nil {
+		if err := checkTogether(&a.questions); err != nil {
 			return err
 		}
-		if err := a.answerMessage(message); err != nil {
+		if err := a.answerMessage(); err != nil {
 			return err
 		}
 	}
 }
 
-func checkTogether(message *consentv1.StreamCheckRequest) error {
-	if n := len(message.GetAlso()) + 1; n > maxTogether {
+func checkTogether(q *wire.Questions) error {
+	if n := len(q.List); n > maxTogether {
 		return invalid("also", "%d questions in a message: send at most %d", n, maxTogether)
 	}
-	for _, question := range message.GetAlso() {
-		if len(question.GetAlso()) > 0 {
-			return invalid("also.also", "questions below a question below a question: send them beside it")
-		}
+	if q.Deep {
+		return invalid("also.also", "questions below a question below a question: send them beside it")
 	}
 	return nil
 }
 
 // answerMessage sends one message with the answers to all questions that needn't wait, or may not, and then starts on the others.
-func (a *answering) answerMessage(message *consentv1.StreamCheckRequest) error {
-	var reply *consentv1.StreamCheckResponse
-	var later []*consentv1.StreamCheckRequest
-	for question := range together(message) {
-		switch answer := a.answerNow(question); {
-		case answer == nil:
-			later = append(later, question)
-		case reply == nil:
-			reply = answer
-		default:
-			reply.Also = append(reply.Also, answer)
+func (a *answering) answerMessage() error {
+	a.answers.Reset()
+	a.later = a.later[:0]
+	for i := range a.questions.List {
+		if question := &a.questions.List[i]; !a.answerNow(question) {
+			a.later = append(a.later, i)
 		}
 	}
-	if reply != nil {
-		if err := a.send(reply); err != nil {
+	if len(a.answers.List) > 0 {
+		if err := a.send(&a.answers); err != nil {
 			return err
 		}
 	}
-	for _, question := range later {
-		a.answerLater(question)
+	for _, i := range a.later {
+		a.answerLater(a.questions.List[i])
 	}
 	return nil
 }
 
-// together returns all questions of a message.
-func together(message *consentv1.StreamCheckRequest) iter.Seq[*consentv1.StreamCheckRequest] {
-	return func(yield func(*consentv1.StreamCheckRequest) bool) {
-		if !yield(message) {
-			return
-		}
-		for _, question := range message.GetAlso() {
-			if !yield(question) {
-				return
-			}
-		}
-	}
-}
-
-// answerNow returns the answer to a question, or nil if it takes longer and there is a place for it among those that wait.
-func (a *answering) answerNow(question *consentv1.StreamCheckRequest) *consentv1.StreamCheckResponse {
-	reply, err := a.check(question, a.service.checkNow)
+// answerNow adds the answer to a question, unless it takes longer and there is a place for it among those that wait.
+func (a *answering) answerNow(question *wire.Asked) bool {
+	answer := a.answers.Add(question.ID, roomFor(question))
+	err := a.check(question, &answer.Check)
 	if errors.Is(err, errNotNow) {
 		select {
 		case a.places <- struct{}{}:
-			return nil
+			a.answers.Drop()
+			return false
 		default:
 			err = errOverloaded
 		}
 	}
-	return a.answer(question, reply, err)
+	a.conclude(answer, err)
+	return true
+}
+
+// roomFor returns how many results a question has, unless it asks for too many.
+func roomFor(question *wire.Asked) int {
+	if n := len(question.Check.Permissions); n <= maxPermissions {
+		return n
+	}
+	return 0
 }
 
 // answerLater has a question that was given a place answered beside the stream.
-func (a *answering) answerLater(question *consentv1.StreamCheckRequest) {
+func (a *answering) answerLater(question wire.Asked) {
+	question.Check.Permissions = slices.Clone(question.Check.Permissions) // the next message takes the place of the list
 	a.waiting.Go(func() {
 		defer func() { <-a.places }()
-		reply, err := a.check(question, a.service.Check)
-		a.note(a.send(a.answer(question, reply, err)))
+		a.note(a.send(a.answerSlowly(&question)))
 	})
 }
 
-func (a *answering) answer(
-	question *consentv1.StreamCheckRequest, reply *consentv1.CheckResponse, err error,
-) *consentv1.StreamCheckResponse {
-	answer := &consentv1.StreamCheckResponse{CorrelationId: question.GetCorrelationId()}
-	if err != nil {
-		answer.Result = &consentv1.StreamCheckResponse_Status{Status: a.service.itemStatus(a.stream.Context(), err)}
-	} else {
-		answer.Result = &consentv1.StreamCheckResponse_Check{Check: reply}
+// answerSlowly returns the answer to one question, which it may wait for.
+func (a *answering) answerSlowly(question *wire.Asked) any {
+	reply, err := a.checkSlowly(question)
+	if passed, ok := reply.(*consentv1.CheckResponse); ok && err == nil {
+		return &consentv1.StreamCheckResponse{
+			CorrelationId: question.ID, Result: &consentv1.StreamCheckResponse_Check{Check: passed},
+		}
 	}
-	return answer
+	answer := wire.Answer{ID: question.ID}
+	if own, ok := reply.(*wire.Reply); ok {
+		answer.Check = *own
+	}
+	a.conclude(&answer, err)
+	return &wire.Answers{List: []wire.Answer{answer}}
 }
 
-func (a *answering) send(reply *consentv1.StreamCheckResponse) error {
+// conclude makes an error the answer, if there is one.
+func (a *answering) conclude(answer *wire.Answer, err error) {
+	if err != nil {
+		*answer = wire.Answer{ID: answer.ID, Status: a.service.itemStatus(a.stream.Context(), err)}
+	}
+}
+
+func (a *answering) send(message any) error {
 	a.sending.Lock()
 	defer a.sending.Unlock()
-	return a.stream.Send(reply)
+	return a.stream.SendMsg(message)
 }
 
-// checker is Check, or checkNow.
-type checker func(context.Context, *consentv1.CheckRequest) (*consentv1.CheckResponse, error)
-
-// check decides a question. A panic in it is the question's error, and no other's.
-func (a *answering) check(question *consentv1.StreamCheckRequest, check checker) (reply *consentv1.CheckResponse, err error) {
+// check decides a question from what is here. A panic in it is the question's error, and no other's.
+func (a *answering) check(question *wire.Asked, reply *wire.Reply) (err error) {
 	ctx := a.stream.Context()
-	err = a.service.contain(ctx, func() error {
-		reply, err = a.admit(ctx, question, check)
+	defer a.service.rescue(ctx, &err)
+	weight, err := a.admit(question)
+	if err != nil {
 		return err
-	})
-	return reply, err
+	}
+	defer a.service.gate.leave(weight)
+	return a.service.checkNow(ctx, &question.Check, reply)
 }
 
-// admit decides a question that has a place among the calls that run at once.
-func (a *answering) admit(ctx context.Context, question *consentv1.StreamCheckRequest, check checker) (*consentv1.CheckResponse, error) {
-	if question.GetCheck() == nil {
-		return nil, invalid("check", "it is missing: give subject and permissions")
-	}
-	if err := checkTooLarge(proto.Size(question.GetCheck())); err != nil {
-		return nil, err
-	}
-	weight, err := a.service.gate.enter()
+// checkSlowly is the same for a question that may wait.
+func (a *answering) checkSlowly(question *wire.Asked) (reply any, err error) {
+	ctx := a.stream.Context()
+	defer a.service.rescue(ctx, &err)
+	weight, err := a.admit(question)
 	if err != nil {
 		return nil, err
 	}
 	defer a.service.gate.leave(weight)
-	return check(ctx, question.GetCheck())
+	return a.service.check(ctx, &question.Check)
+}
+
+// admit gives a question that can be one a place among the calls that run at once.
+func (a *answering) admit(question *wire.Asked) (weight int64, err error) {
+	if question.None {
+		return 0, invalid("check", "it is missing: give subject and permissions")
+	}
+	if err := checkTooLarge(question.Check.Size()); err != nil {
+		return 0, err
+	}
+	return a.service.gate.enter()
 }
 
 func (a *answering) note(err error) {
