@@ -54,9 +54,10 @@ type Filled struct {
 //
 // # What it is
 //
-// An entry carries the epoch and the position R that its record is exactly that of, and the bucket that its subject is in. Beside ristretto
-// stand the floors: for each of 2^20 buckets the position of its last change, and one position for all, where the stream of changes began.
-// A change only raises floors. One atomic pointer leads to the moment: a position p of an epoch, its tenants, its floors, and its proof.
+// An entry carries the epoch and the position R that its record is exactly that of, and the bucket that its subject is in. It may be found in
+// ristretto, or in the front, a small table of what was asked for often lately. Beside them stand the floors: for each of 2^20 buckets the
+// position of its last change, and one position for all, where the stream of changes began. A change only raises floors. One atomic pointer
+// leads to the moment: a position p of an epoch, its tenants, its floors, and its proof.
 //
 // # Invariants
 //
@@ -83,8 +84,9 @@ type Cache struct {
 	buckets int
 	keys    hasher
 	moment  atomic.Pointer[moment]
+	front   front
 	shelf   *shelf
-	gate    gate // to the shelf, for lookups
+	gate    gate // to front and shelf, for lookups
 	flights flights
 	misses  atomic.Uint64
 	fills   atomic.Uint64
@@ -113,11 +115,12 @@ func newCache(o Options, buckets int) (*Cache, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	shelf, err := newShelf(o.MaxBytes - 8*int64(buckets))
+	front := newFront(o.MaxBytes)
+	shelf, err := newShelf(o.MaxBytes - 8*int64(buckets) - front.bytes())
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{ask: o.Fill, now: o.Now, buckets: buckets, keys: newHasher(), shelf: shelf}
+	c := &Cache{ask: o.Fill, now: o.Now, buckets: buckets, keys: newHasher(), front: front, shelf: shelf}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.moment.Store(&moment{
 		view:   consent.View{Head: &consent.Head{}},
@@ -136,6 +139,7 @@ func (c *Cache) Close() {
 	}
 	c.gate.close()
 	c.end()
+	c.front.clear()
 	c.shelf.Close()
 }
 
@@ -168,7 +172,7 @@ func (c *Cache) Stats() Stats {
 		Fills:     c.fills.Load(),
 		Evictions: c.shelf.evicted.Load(),
 		Rejected:  c.shelf.rejected.Load(),
-		Bytes:     8*int64(c.buckets) + c.shelf.taken(),
+		Bytes:     8*int64(c.buckets) + c.front.bytes() + c.shelf.taken(),
 		Entries:   c.shelf.entries.Load(),
 	}
 }

@@ -53,10 +53,10 @@ func (f *flights) share(ctx context.Context, k key, epoch uint64, fill func() (e
 		select {
 		case <-fl.landed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return entry{}, context.Cause(ctx)
 		}
 		if fl.abandoned {
-			return nil, nil
+			return entry{}, nil
 		}
 		return fl.brought, fl.err
 	}

@@ -24,16 +24,16 @@ type lane struct {
 	_             [128 - 3*8]byte
 }
 
-// enter lets the caller in, who must leave by the lane returned, or returns nil if the gate is shut.
-func (g *gate) enter() *lane {
-	l := g.lane()
-	l.entered.Add(1)
+// enter lets the caller in, who must leave by the lane returned, and returns whose turn it is there; or nil if the gate is shut.
+func (g *gate) enter() (l *lane, turn uint64) {
+	l = g.lane()
+	turn = l.entered.Add(1)
 	if g.shut.Load() {
 		l.missed.Add(1)
 		l.left.Add(1)
-		return nil
+		return nil, 0
 	}
-	return l
+	return l, turn
 }
 
 // lane returns the lane of the calling goroutine, told by where its stack lies.

@@ -62,8 +62,15 @@ func (h *history) fill(_ context.Context, w Want) (Filled, error) {
 
 // Whatever happens, and however little fits: each answer is exactly what the history was at the position that it names.
 func TestAnswersAreExactInRandomHistories(t *testing.T) {
+	t.Run("as it is", func(t *testing.T) { judgeHistory(t, false) })
+	t.Run("all through the front", func(t *testing.T) { judgeHistory(t, true) })
+}
+
+func judgeHistory(t *testing.T, eager bool) {
+	t.Helper()
 	h := &history{epoch: 1, tip: 1, changed: map[string][]uint64{}}
 	c := open(t, Options{Fill: h.fill})
+	c.front.eager = eager
 	tenant := func(version uint64) *consent.Tenant {
 		return &consent.Tenant{Name: "shop", Number: 1, Epoch: h.epoch, Policy: &consent.Policy{Version: int64(version)}}
 	}

@@ -12,9 +12,6 @@ import (
 // and nobody outside can choose two that do; equal ids of two tenants never share one.
 type key struct{ first, second uint64 }
 
-// check returns what tells the subject's entry of an epoch from all others under the key's first word.
-func (k key) check(epoch uint64) uint64 { return k.second ^ epoch }
-
 // hasher makes keys: SipHash-2-4-128 of the id, under a secret that is drawn when the cache is made.
 type hasher struct{ k0, k1 uint64 }
 

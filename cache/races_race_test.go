@@ -124,8 +124,10 @@ func step(n nearby, w *world, s *schedule, positions ...uint64) {
 
 // Whatever the order of the steps of reader, publisher and replica: an answer is exactly what the state is at the position that it names.
 func TestNoRaceIsLost(t *testing.T) {
-	if tried := racesLost(t, newCareful); tried.wrong > 0 {
-		t.Errorf("%d of %d orders give a wrong answer; the first: %s", tried.wrong, tried.orders, tried.first)
+	for _, eager := range []bool{false, true} {
+		if tried := racesLost(t, func(t *testing.T) nearby { return newCareful(t, eager) }); tried.wrong > 0 {
+			t.Errorf("all through the front: %t: %d of %d orders give a wrong answer; the first: %s", eager, tried.wrong, tried.orders, tried.first)
+		}
 	}
 }
 
@@ -217,7 +219,7 @@ type careful struct {
 	w *world
 }
 
-func newCareful(t *testing.T) nearby {
+func newCareful(t *testing.T, eager bool) nearby {
 	n := &careful{}
 	c, err := newCache(Options{MaxBytes: MinBytes, Fill: func(_ context.Context, want Want) (Filled, error) {
 		return n.w.fill(n.s, want)
@@ -226,6 +228,7 @@ func newCareful(t *testing.T) nearby {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	c.front.eager = eager
 	n.c = c
 	c.pauses.stop = func(step string) {
 		if step == "kept" {

@@ -54,7 +54,7 @@ func (c *Cache) pass(ctx context.Context, m *moment) error {
 func (c *Cache) Look(ctx context.Context, t *consent.Tenant, subject string) (consent.View, consent.Record, error) {
 	k := c.keys.of(t.Number, subject)
 	m, e := c.held(t, k)
-	if e == nil {
+	if e.first == nil {
 		var err error
 		if m, e, err = c.fetch(ctx, t, subject, k); err != nil {
 			return consent.View{}, nil, err
@@ -72,7 +72,7 @@ func (c *Cache) Record(ctx context.Context, t *consent.Tenant, subject string) (
 // Held returns a subject's record as Look does, if it is here; it never asks for it.
 func (c *Cache) Held(t *consent.Tenant, subject string) (v consent.View, r consent.Record, here bool) {
 	m, e := c.held(t, c.keys.of(t.Number, subject))
-	if e == nil {
+	if e.first == nil {
 		return consent.View{}, nil, false
 	}
 	return m.view, e.record(), true
@@ -80,20 +80,35 @@ func (c *Cache) Held(t *consent.Tenant, subject string) (v consent.View, r conse
 
 // held returns a subject's entry and the moment that it counts for, or nil.
 func (c *Cache) held(t *consent.Tenant, k key) (*moment, entry) {
-	lane := c.gate.enter()
+	lane, turn := c.gate.enter()
 	if lane == nil {
-		return nil, nil
+		return nil, entry{}
 	}
+	defer lane.left.Add(1)
 	m := c.moment.Load()
 	c.pauses.at("moment loaded")
-	e, _ := c.shelf.Get(k.place())
-	lane.left.Add(1)
-	c.pauses.at("entry loaded")
-	if m.at().Epoch == t.Epoch && m.counts(e, k) {
-		return m, e
+	if m.at().Epoch != t.Epoch {
+		lane.missed.Add(1)
+		return nil, entry{}
 	}
-	lane.missed.Add(1)
-	return nil, nil
+	if !c.front.passedBy(turn) {
+		e := c.front.get(k)
+		c.pauses.at("front looked at")
+		if m.counts(e, k) {
+			return m, e
+		}
+	}
+	e, _ := c.shelf.Get(k.place())
+	c.pauses.at("entry loaded")
+	if !m.counts(e, k) {
+		lane.missed.Add(1)
+		return nil, entry{}
+	}
+	if c.front.takes(turn, e) {
+		c.front.put(k, e)
+		c.pauses.at("put to the front")
+	}
+	return m, e
 }
 
 // fetch asks for a record until it has one that counts.
@@ -106,7 +121,7 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 		m := c.moment.Load()
 		c.pauses.at("moment loaded again")
 		if err := c.mayAsk(m, t); err != nil {
-			return nil, nil, err
+			return nil, entry{}, err
 		}
 		if m.counts(e, k) {
 			return m, e, nil
@@ -120,9 +135,9 @@ func (c *Cache) fetch(ctx context.Context, t *consent.Tenant, subject string, k 
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, nil, context.Cause(ctx)
+			return nil, entry{}, context.Cause(ctx)
 		case err != nil:
-			return nil, nil, err
+			return nil, entry{}, err
 		}
 	}
 }
@@ -156,13 +171,15 @@ func (c *Cache) fill(ctx context.Context, w Want, k key) (entry, error) {
 	f, err := c.ask(ctx, w)
 	switch {
 	case err != nil:
-		return nil, err
+		return entry{}, err
 	case f.Revision.Epoch != w.AtLeast.Epoch:
-		return nil, consent.ErrNotReady
+		return entry{}, consent.ErrNotReady
 	case f.Revision.Index < w.AtLeast.Index:
-		return nil, &consent.StaleError{Reached: f.Revision}
+		return entry{}, &consent.StaleError{Reached: f.Revision}
+	case len(f.Record) > maxRecord:
+		return entry{}, fmt.Errorf("filled with a record of %d words: beyond what can be", len(f.Record))
 	case f.Revision.Index > maxPosition || int(f.Bucket) >= c.buckets:
-		return nil, fmt.Errorf("filled from position %d, bucket %d: beyond what can be", f.Revision.Index, f.Bucket)
+		return entry{}, fmt.Errorf("filled from position %d, bucket %d: beyond what can be", f.Revision.Index, f.Bucket)
 	}
 	e := newEntry(k, f)
 	c.pauses.at("filled")
