@@ -9,8 +9,8 @@ import (
 // slot that it may be in, which it shares with others: whoever was asked for most often lately is likely to be there. What lies in a slot is
 // judged as what ristretto returns is, so an entry that is there too long is only in the way.
 //
-// One lookup in 32 passes by the front, so that ristretto hears of those who are asked for, and keeps what is worth it. One in 64 of those
-// that find their entry behind the front puts it there: hot entries get in soon, and cold ones seldom push them out, or cost memory for nothing.
+// One lookup in 32 passes by the front, so that ristretto hears of those who are asked for, and keeps what is worth it. Whoever
+// is found behind the front gets a free slot at once, and one time in 64 another's: hot entries get in soon, and cold ones seldom push them out.
 type front struct {
 	slots []slot
 	shift int  // of a key's first word, to the slot
@@ -46,8 +46,14 @@ func (f *front) bytes() int64 { return frontBytes * int64(len(f.slots)) }
 func (f *front) passedBy(turn uint64) bool { return !f.eager && scattered(turn)>>59 == 0 }
 
 // takes reports whether the entry that a lookup found elsewhere is put here.
-func (f *front) takes(turn uint64, e entry) bool {
-	return f.eager || scattered(turn)>>58 == 0 && e.bytes() <= maxFrontEntry
+func (f *front) takes(turn uint64, k key, e entry) bool {
+	return f.eager || (scattered(turn)>>58 == 0 || f.hasRoom(k)) && e.bytes() <= maxFrontEntry
+}
+
+// hasRoom reports whether the slot has nobody's entry, or the subject's own, which may be out of date.
+func (f *front) hasRoom(k key) bool {
+	place := f.slots[k.first>>f.shift].place.Load()
+	return place == 0 || place == k.place()
 }
 
 // scattered makes turns of a rhythm fall into no rhythm: by the golden ratio.

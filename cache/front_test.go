@@ -72,11 +72,12 @@ func TestOneSlotIsSharedByMany(t *testing.T) {
 // What the front may hold beyond what ristretto counts is bounded.
 func TestFrontTakesNoLargeEntry(t *testing.T) {
 	f := newFront(MinBytes)
+	k := key{first: 1 << 20}
 	for words, want := range map[int]bool{10: true, maxFrontEntry/8 - entryHeader: true, maxFrontEntry / 8: false, 9000: false} {
-		e := newEntry(key{}, Filled{Revision: at(1), Record: make(consent.Record, words)})
+		e := newEntry(k, Filled{Revision: at(1), Record: make(consent.Record, words)})
 		taken := 0
 		for turn := range uint64(6400) {
-			if f.takes(turn, e) {
+			if f.takes(turn, k, e) {
 				taken++
 			}
 		}

@@ -104,7 +104,7 @@ func (c *Cache) held(t *consent.Tenant, k key) (*moment, entry) {
 		lane.missed.Add(1)
 		return nil, entry{}
 	}
-	if c.front.takes(turn, e) {
+	if c.front.takes(turn, k, e) {
 		c.front.put(k, e)
 		c.pauses.at("put to the front")
 	}

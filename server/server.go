@@ -40,7 +40,6 @@ type Options struct {
 	Registerer  prometheus.Registerer // where metrics are registered. None: nowhere
 	Now         func() time.Time      // with a monotonic reading. None: time.Now
 	MaxInFlight int64                 // calls that run at once before more are shed; large ones get half. 0: 8192
-	Workers     uint32                // goroutines kept for calls, as in grpc.NumStreamWorkers. 0: one is started for each call
 }
 
 func (o *Options) validate() error {
@@ -75,6 +74,10 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// workers are goroutines that are kept for calls: their stacks have grown to what a call needs, which one made for a call would have to do
+// while it answers. gRPC starts another if all are busy; each open stream keeps one busy.
+const workers = 32
+
 // Server answers the contract's calls.
 type Server struct {
 	core    *core
@@ -89,7 +92,7 @@ type Server struct {
 	following sync.Mutex
 }
 
-// New returns a server that doesn't listen yet. It returns an error if the options can't be, or metrics can't be registered.
+// New returns a server that doesn't listen yet, and runs until Drain all the same. It returns an error if the options can't be, or metrics can't be registered.
 func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -102,28 +105,34 @@ func New(o Options) (*Server, error) {
 		grpc.StreamInterceptor(c.streamInterceptor(metrics)),
 		grpc.ForceServerCodecV2(wire.NewCodec()),
 		grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error { return errUnimplemented }),
-		grpc.NumStreamWorkers(o.Workers),
+		grpc.NumStreamWorkers(workers),
 		grpc.WaitForHandlers(true),
 	)
 	s := &Server{
 		core: c, grpc: grpc.NewServer(options...), health: health.NewServer(), metrics: metrics, ready: o.Ready, stop: make(chan struct{}),
 	}
-	if err := s.registerServices(o); err != nil {
+	if err := errors.Join(s.registerServices(o), s.registerMetrics(o)); err != nil {
+		s.grpc.Stop()
 		return nil, err
 	}
-	metrics.resolve(s.grpc.GetServiceInfo())
-	if o.Registerer != nil {
-		collectors := append(metrics.collectors(), &c.decisions)
-		if o.Watching != nil {
-			collectors = append(collectors, c.watches.collectors()...)
-		}
-		for _, collector := range collectors {
-			if err := o.Registerer.Register(collector); err != nil {
-				return nil, fmt.Errorf("server: registering metrics: %w", err)
-			}
+	return s, nil
+}
+
+func (s *Server) registerMetrics(o Options) error {
+	s.metrics.resolve(s.grpc.GetServiceInfo())
+	if o.Registerer == nil {
+		return nil
+	}
+	collectors := append(s.metrics.collectors(), &s.core.decisions)
+	if o.Watching != nil {
+		collectors = append(collectors, s.core.watches.collectors()...)
+	}
+	for _, collector := range collectors {
+		if err := o.Registerer.Register(collector); err != nil {
+			return fmt.Errorf("server: registering metrics: %w", err)
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (s *Server) registerServices(o Options) error {

@@ -60,9 +60,8 @@ func TestNewNeedsAState(t *testing.T) {
 	}
 	registry := prometheus.NewRegistry()
 	o := Options{State: newMemory(), Registerer: registry}
-	if _, err := New(o); err != nil {
-		t.Error(err)
-	}
+	first := must[*Server](t)(New(o))
+	t.Cleanup(func() { _ = first.Drain(context.Background()) })
 	if _, err := New(o); err == nil {
 		t.Error("no error for metrics registered twice")
 	}
@@ -72,6 +71,9 @@ func TestServeNeedsAListener(t *testing.T) {
 	s := must[*Server](t)(New(Options{State: newMemory()}))
 	if s.Serve() == nil {
 		t.Error("no error without a listener")
+	}
+	if err := s.Drain(background(t)); err != nil {
+		t.Error(err)
 	}
 }
 
