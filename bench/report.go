@@ -107,7 +107,7 @@ type Moment struct {
 
 // Figure is one that only some scenarios have.
 type Figure struct {
-	Name  string  `json:"name"`
+	Name  string  `json:"name"` // words with dashes between them, as "last-allow": at least one dash, so that thresholds tell it from a mistake
 	Value float64 `json:"value"`
 	Unit  string  `json:"unit"`
 }
@@ -117,4 +117,5 @@ type Verdict struct {
 	Threshold string  `json:"threshold"`
 	Got       float64 `json:"got"` // in the threshold's unit; durations in microseconds
 	Met       bool    `json:"met"`
+	Why       string  `json:"why,omitempty"` // there is nothing got
 }
