@@ -72,7 +72,7 @@ func withCommas(digits string) string {
 
 // shareText writes a share of 1 as a percentage.
 func shareText(share float64) string {
-	return strconv.FormatFloat(100*share, 'g', 3, 64) + " %"
+	return numberText(100*share) + " %"
 }
 
 // spreadText writes how far the runs are from each other. Of a count, which is small when all is well, that says nothing.

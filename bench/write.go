@@ -15,6 +15,8 @@ type format struct {
 var formats = []format{
 	{"table", WriteTable},
 	{"json", WriteJSON},
+	{"csv", writeCSV},
+	{"gobench", writeGobench},
 	{"hgrm", writeHgrm},
 }
 
