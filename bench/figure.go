@@ -2,6 +2,7 @@ package bench
 
 import (
 	"slices"
+	"strings"
 )
 
 // Units that figures are in. Other figures are in "NAME/s", or in what a scenario says.
@@ -104,4 +105,12 @@ func (r *Report) extraNames() []string {
 		}
 	}
 	return names
+}
+
+// isBetterHigh says whether more of a figure is better: of rates and goodput it is.
+func isBetterHigh(name, unit string) bool {
+	if f, found := figureNamed(name); found {
+		return f.more
+	}
+	return strings.HasSuffix(unit, "/s") || strings.HasSuffix(name, "goodput")
 }
