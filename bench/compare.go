@@ -206,7 +206,7 @@ func (c *Comparison) Summary() string {
 	case limits == 1:
 		return "PASS: the limit holds."
 	}
-	return fmt.Sprintf("PASS: all %d limits hold.", limits)
+	return fmt.Sprintf("PASS: %d of %d limits hold.", limits, limits)
 }
 
 // text says what became of the figure.

@@ -29,6 +29,14 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	}
 }
 
+// percentileOf is a percentile, and the microseconds up to which its requests took.
+type percentileOf struct{ percentile, micros float64 }
+
+// percentiles returns those that a report names, in ascending order.
+func (l Latency) percentiles() []percentileOf {
+	return []percentileOf{{50, l.P50}, {90, l.P90}, {99, l.P99}, {99.9, l.P999}, {99.99, l.P9999}}
+}
+
 func inMicroseconds(value int64) float64 { return float64(value) / perMicro }
 
 // unseal decodes the histogram of a run that was read. A run without one has none.

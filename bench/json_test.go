@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -102,6 +103,9 @@ func FuzzReadReport(f *testing.F) {
 		r, err := ReadReport(bytes.NewReader(text))
 		if err != nil {
 			return
+		}
+		if err := WriteHTML(io.Discard, r); err != nil {
+			t.Error(err)
 		}
 		for _, format := range Formats() {
 			var first, second bytes.Buffer

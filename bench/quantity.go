@@ -83,6 +83,14 @@ func spreadText(s Spread, unit string) string {
 	return "± " + strconv.FormatFloat(100*s.Relative(), 'f', 1, 64) + " %"
 }
 
+// plural returns the noun for so many.
+func plural(noun string, n int) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
 // plain takes from a text of others what could move a terminal's cursor or break a line.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {

@@ -253,7 +253,7 @@ func (r *Report) notes() []string {
 	for _, note := range order {
 		of := ""
 		if len(runs[note]) < len(r.Runs) {
-			of = " (run " + strings.Join(runs[note], ", ") + ")"
+			of = " (" + plural("run", len(runs[note])) + " " + strings.Join(runs[note], ", ") + ")"
 		}
 		all = append(all, plain(note)+of)
 	}
@@ -299,18 +299,23 @@ func (v Verdict) got() string {
 	return quantityText(v.Got, unit)
 }
 
-func (r *Report) verdictSummary() string {
+// missed returns how many thresholds aren't met.
+func (r *Report) missed() int {
 	missed := 0
 	for _, v := range r.Verdicts {
 		if !v.Met {
 			missed++
 		}
 	}
-	switch all := len(r.Verdicts); {
+	return missed
+}
+
+func (r *Report) verdictSummary() string {
+	switch all, missed := len(r.Verdicts), r.missed(); {
 	case missed == 0 && all == 1:
 		return "PASS: the threshold is met."
 	case missed == 0:
-		return fmt.Sprintf("PASS: all %d thresholds are met.", all)
+		return fmt.Sprintf("PASS: %d of %d thresholds are met.", all, all)
 	case all == 1:
 		return "FAIL: the threshold isn't met."
 	default:
