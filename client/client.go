@@ -60,10 +60,17 @@ func (c *Client) Ready(ctx context.Context) error {
 	ctx, cancel := c.limit(ctx)
 	defer cancel()
 	var tries pauses
+	var failed error
 	for {
 		err := c.ready(ctx)
-		if err == nil || wait(ctx, tries.next(err)) != nil {
-			return err
+		if err == nil {
+			return nil
+		}
+		if failed == nil || ctx.Err() == nil { // a try that the end of the context cut off tells less than the one before
+			failed = err
+		}
+		if wait(ctx, tries.next(err)) != nil {
+			return failed
 		}
 	}
 }

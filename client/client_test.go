@@ -3,12 +3,17 @@ package client
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/consentd/consentd/consent"
 	consentv1 "github.com/consentd/consentd/proto/consent/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // TestEveryWayAnswersAlike asks the same by every way there is.
@@ -193,6 +198,40 @@ func TestClosed(t *testing.T) {
 		if _, err := c.Write(t.Context(), withdrawal(anna)); !errors.Is(err, ErrClosed) || errors.Is(err, consent.ErrOutcomeUnknown) {
 			t.Errorf("a closed client says of a write: %v", err)
 		}
+	}
+}
+
+// TestDialToNobody: the error says once that nobody is ready, and why in the system's words, also if the time ran out during a try.
+func TestDialToNobody(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "nobody")
+	_, err := Dial(contextFor(t, time.Second), "unix://"+socket)
+	if !errors.Is(err, ErrUnreachable) || !errors.Is(err, consent.ErrNotReady) {
+		t.Fatalf("error %v, want ErrUnreachable, which is a consent.ErrNotReady", err)
+	}
+	want := "dialing unix://" + socket + ": no replica could be reached that is ready: ask again, or look at the replicas (dial unix " + socket +
+		": connect: no such file or directory)"
+	if err.Error() != want {
+		t.Errorf("error %q, want %q", err, want)
+	}
+}
+
+// TestReadyKeepsTheReason: a try that the deadline cuts off doesn't hide what the one before it said.
+func TestReadyKeepsTheReason(t *testing.T) {
+	tries := 0
+	refuseThenHang := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ grpc.UnaryInvoker, _ ...grpc.CallOption) error {
+		if tries++; tries == 1 {
+			return status.Error(codes.Unavailable, "refused")
+		}
+		<-ctx.Done()
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	c, err := Dial(t.Context(), "127.0.0.1:1", WithoutWaiting(), WithDialOptions(grpc.WithUnaryInterceptor(refuseThenHang)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Ready(contextFor(t, time.Second)); tries < 2 || !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("after %d tries: %v, want that the first was refused", tries, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/consentd/consentd/consent"
@@ -17,7 +18,7 @@ import (
 var (
 	// ErrUnreachable is returned when no replica can be reached that says that it is ready, and when a connection broke before it brought the
 	// answer. It is a consent.ErrNotReady.
-	ErrUnreachable = fmt.Errorf("no replica could be reached that is ready: %w", consent.ErrNotReady)
+	ErrUnreachable error = unreachable{}
 	// ErrInvalid is returned for a request with fields that can't be. The message names the first, the details of the status all.
 	ErrInvalid = errors.New("the request can't be: correct it")
 	// ErrUnknownPermission is returned for a permission that the tenant's policy doesn't declare.
@@ -33,6 +34,14 @@ var (
 	// ErrClosed is returned after Close.
 	ErrClosed = errors.New("the client is closed: dial a new one")
 )
+
+// unreachable is a consent.ErrNotReady whose message doesn't say twice that nobody is ready.
+type unreachable struct{}
+
+func (unreachable) Error() string {
+	return "no replica could be reached that is ready: ask again, or look at the replicas"
+}
+func (unreachable) Unwrap() error { return consent.ErrNotReady }
 
 // meanings are the errors that stand for the reasons of docs/errors.md.
 var meanings = map[string]error{
@@ -93,7 +102,15 @@ func (e *Error) Error() string {
 	if e.Reason != "" || e.meaning == nil {
 		return e.status.Message()
 	}
-	return fmt.Sprintf("%v (%s)", e.meaning, e.status.Message())
+	return fmt.Sprintf("%v (%s)", e.meaning, causeOf(e.status.Message()))
+}
+
+// causeOf returns what the library says without its words around what the system said.
+func causeOf(message string) string {
+	if _, cause, found := strings.Cut(message, "Error while dialing: "); found {
+		return strings.TrimRight(cause, `"`)
+	}
+	return message
 }
 
 // Unwrap returns the error that stands for the reason, or nil for a reason of a later version.
