@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -51,11 +52,17 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("listening on unix://%s: give an absolute path, as unix:///run/consentd.sock", path)
 	}
+	if longest := len(syscall.RawSockaddrUnix{}.Path) - 1; len(path) > longest {
+		return nil, fmt.Errorf("the path has %d bytes, and the system takes %d for a unix socket: choose a shorter one", len(path), longest)
+	}
 	if err := removeStale(ctx, path); err != nil {
 		return nil, err
 	}
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "unix", path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no folder %s: make it, or choose another path: %w", filepath.Dir(path), fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, err
 	}

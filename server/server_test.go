@@ -478,9 +478,14 @@ func TestListen(t *testing.T) {
 			l.Close()
 		}
 	}
-	for _, address := range []string{"nonsense", "unix://relative", "127.0.0.1:999999", "unix://" + filepath.Join(dir, "no", "dir")} {
-		if _, err := Listen(background(t), address, ListenOptions{}); err == nil {
-			t.Errorf("%s: no error", address)
+	nowhere := filepath.Join(dir, "no", "dir")
+	for address, want := range map[string]string{
+		"nonsense": "give host:port", "unix://relative": "give an absolute path", "127.0.0.1:999999": "give host:port",
+		"unix://" + nowhere:                   "there is no folder " + filepath.Dir(nowhere),
+		"unix:///" + strings.Repeat("a", 107): "choose a shorter one",
+	} {
+		if _, err := Listen(background(t), address, ListenOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", address, err, want)
 		}
 	}
 	danger := must[net.Listener](t)(Listen(background(t), ":0", ListenOptions{AllowNonLoopback: true}))
