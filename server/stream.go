@@ -34,7 +34,7 @@ type answering struct {
 	places  chan struct{}
 	waiting sync.WaitGroup
 
-	// The reader's own, used for message after message.
+	// The reader's own, used for message after message, and empty while it waits for one.
 	questions wire.Questions
 	answers   wire.Answers
 	later     []int // places of the questions that take longer
@@ -54,6 +54,8 @@ func (a *answering) readAll() error {
 		if err := a.answerMessage(); err != nil {
 			return err
 		}
+		a.questions.Reset()
+		a.answers.Reset()
 	}
 }
 
@@ -69,7 +71,6 @@ func checkTogether(q *wire.Questions) error {
 
 // answerMessage sends one message with the answers to all questions that needn't wait, or may not, and then starts on the others.
 func (a *answering) answerMessage() error {
-	a.answers.Reset()
 	a.later = a.later[:0]
 	for i := range a.questions.List {
 		if question := &a.questions.List[i]; !a.answerNow(question) {

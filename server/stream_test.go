@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -272,4 +273,28 @@ func TestWaitersDontBlock(t *testing.T) {
 			t.Fatalf("answer %v of what has waited", answer)
 		}
 	}
+}
+
+// TestIdleStreamsHoldLittle: what the largest message took isn't held by a stream that waits for the next.
+func TestIdleStreamsHoldLittle(t *testing.T) {
+	r := newRig(t)
+	before := liveHeap()
+	for range 2 {
+		stream := must[consentv1.PermissionService_StreamCheckClient](t)(r.permissions.StreamCheck(background(t)))
+		if err := stream.Send(ask(0, &consentv1.CheckRequest{Subject: anna, Permissions: make([]string, maxMessageBytes/2-100)})); err != nil {
+			t.Fatal(err)
+		}
+		if answer := must[*consentv1.StreamCheckResponse](t)(stream.Recv()); answer.GetStatus() == nil {
+			t.Fatalf("answer %v of a question that is too large", answer)
+		}
+	}
+	waitFor(t, "nothing of what was asked to be held", func() bool { return liveHeap()-before < maxMessageBytes })
+}
+
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // which empties pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

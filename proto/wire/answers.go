@@ -20,11 +20,20 @@ type Answer struct {
 	Status *statuspb.Status // nil if there is a reply; empty if neither was there
 }
 
-// Reset empties the list, and keeps its memory for the answers that come next.
-func (a *Answers) Reset() {
-	clear(a.List)
-	clear(a.results)
-	a.List, a.results = a.List[:0], a.results[:0]
+// Reset empties the list, and keeps memory for the answers that come next, unless it is more than they need as a rule.
+func (a *Answers) Reset() { a.List, a.results = emptied(a.List), emptied(a.results) }
+
+// mostKept is how many elements there may be room for in a list that is kept: whoever shares a stream seldom needs more at a time, and a stream
+// that has nothing to do mustn't hold what its largest message took.
+const mostKept = 256
+
+// emptied returns a list without what was in it.
+func emptied[T any](list []T) []T {
+	if cap(list) > mostKept {
+		return nil
+	}
+	clear(list)
+	return list[:0]
 }
 
 // Add returns a new answer at the end of the list, to be filled in, with room for the results of so many permissions. It is valid until the next.
@@ -38,7 +47,11 @@ func (a *Answers) Add(id uint64, results int) *Answer {
 }
 
 // Drop takes the last answer off the list.
-func (a *Answers) Drop() { a.List = a.List[:len(a.List)-1] }
+func (a *Answers) Drop() {
+	last := len(a.List) - 1
+	a.List[last] = Answer{}
+	a.List = a.List[:last]
+}
 
 func (a *Answers) most() int {
 	most := 0

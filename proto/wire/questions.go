@@ -54,10 +54,12 @@ func (a *Asked) append(b []byte) ([]byte, error) {
 	return end(b, at), err
 }
 
+// Reset lets go of what was read, and keeps memory for the questions that come next, unless it is more than they need as a rule.
+func (q *Questions) Reset() { q.List, q.names, q.Deep = emptied(q.List), emptied(q.names), false }
+
 // read reads a message into the list, in the place of what was there.
 func (q *Questions) read(data []byte) error {
-	clear(q.names)
-	q.List, q.names, q.Deep = q.List[:0], q.names[:0], false
+	q.Reset()
 	if q.readPlain(string(data), 0) {
 		return nil
 	}
@@ -70,7 +72,7 @@ func (q *Questions) read(data []byte) error {
 }
 
 func (q *Questions) setAll(m *consentv1.StreamCheckRequest) {
-	q.List, q.Deep = q.List[:0], false
+	q.Reset()
 	q.add(m)
 	for _, also := range m.GetAlso() {
 		q.add(also)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -311,6 +312,44 @@ func TestDeepQuestionsAreTold(t *testing.T) {
 			t.Errorf("%+v, error %v", q, err)
 		}
 	}
+}
+
+// TestNothingIsHeld of messages once they are reset: no text, and no list for more than is usual.
+func TestNothingIsHeld(t *testing.T) {
+	for _, permissions := range []int{1, mostKept + 1} {
+		var questions Questions
+		data, _ := (&Questions{List: []Asked{{ID: 1, Check: Question{Subject: "s", Permissions: make([]string, permissions)}}}}).append(nil)
+		if err := questions.read(data); err != nil {
+			t.Fatal(err)
+		}
+		questions.Reset()
+		var answers Answers
+		answers.Add(1, permissions).Check.Revision = "r"
+		answers.Add(2, permissions).Check.Revision = "r"
+		answers.Drop()
+		answers.Reset()
+		for what, held := range map[string]int{
+			"questions": heldBy(questions.List), "permissions": heldBy(questions.names),
+			"answers": heldBy(answers.List), "results": heldBy(answers.results),
+		} {
+			if held > 0 {
+				t.Errorf("%d permissions: %d %s are held", permissions, held, what)
+			}
+		}
+	}
+}
+
+// heldBy returns how many elements are left in the memory of a list, or its size if that is more than is to be kept.
+func heldBy[T any](list []T) (held int) {
+	if cap(list) > mostKept {
+		return cap(list)
+	}
+	for _, one := range list[:cap(list)] {
+		if !reflect.ValueOf(&one).Elem().IsZero() {
+			held++
+		}
+	}
+	return held
 }
 
 // FuzzReading gives bytes to both: either both can't read them, or both read the same.
