@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -28,7 +27,8 @@ const (
 	spareBits  = 8
 	maxRecord  = 1<<lengthBits - 1 - entryHeader // words
 	maxSpare   = 1<<spareBits - 1
-	checkMask  = 1<<64 - 1<<(lengthBits+spareBits)
+	checkShift = lengthBits + spareBits
+	checkMask  = 1<<64 - 1<<checkShift
 
 	_ = uint(1<<bucketBits - consent.Buckets) // every bucket fits
 )
@@ -43,10 +43,9 @@ func newEntry(k key, f Filled) entry {
 	return entry{unsafe.SliceData(words)}
 }
 
-// check returns what tells the subject's entry of an epoch from all others under the key's place.
-func (k key) check(epoch uint64) uint64 {
-	return (k.second ^ bits.RotateLeft64(epoch, lengthBits+spareBits)) & checkMask // whose low bits, of the first epochs, are to tell
-}
+// check returns what tells the subject's entry of an epoch from all others under the key's place: the 40 low bits of the key's second word, of
+// which the place has none, exclusive-or those of the epoch.
+func (k key) check(epoch uint64) uint64 { return (k.second ^ epoch) << checkShift }
 
 // words returns the entry's words. Their number stands in the first since they were allocated together.
 func (e entry) words() []uint64 { return unsafe.Slice(e.first, *e.first&(1<<lengthBits-1)) }

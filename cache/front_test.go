@@ -49,7 +49,7 @@ func TestOneSlotIsSharedByMany(t *testing.T) {
 		all.Go(func() {
 			k := key{first: uint64(own+1) << 8, second: 5} // the same check: the place has to tell
 			e := newEntry(k, Filled{Revision: at(uint64(own + 1))})
-			for range 100_000 {
+			for round := 0; round < 100_000 || gets[own] == 0; round++ { // who is stopped in the middle of a put keeps the slot from all others
 				f.put(k, e)
 				if got := f.get(k); got.first != nil {
 					gets[own]++
@@ -62,11 +62,6 @@ func TestOneSlotIsSharedByMany(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for own, n := range gets {
-		if n == 0 {
-			t.Errorf("subject %d was never there", own+1)
-		}
-	}
 }
 
 // What the front may hold beyond what ristretto counts is bounded.
