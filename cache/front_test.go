@@ -37,6 +37,40 @@ func TestTheHotAreInFront(t *testing.T) {
 	t.Error("all pass by the front")
 }
 
+// Ristretto hears of those who are asked for: one lookup in 32 goes by the front.
+func TestSomePassByTheFront(t *testing.T) {
+	f, passed := newFront(MinBytes), 0
+	for turn := range uint64(32_000) {
+		if f.passedBy(turn) {
+			passed++
+		}
+	}
+	if passed < 900 || passed > 1100 {
+		t.Errorf("%d of 32,000 pass by", passed)
+	}
+}
+
+// Whoever comes again with a newer record takes the place of the older one at once.
+func TestOwnPlaceIsTaken(t *testing.T) {
+	f := newFront(bytesForFront)
+	own, other := key{first: 1 << 40}, key{first: 2 << 40}
+	f.put(own, newEntry(own, Filled{Revision: at(1)}))
+	if !f.hasRoom(own) || f.hasRoom(other) {
+		t.Errorf("room for the subject there: %t, for another: %t", f.hasRoom(own), f.hasRoom(other))
+	}
+}
+
+// A closed cache holds no records, in front either.
+func TestClosedFrontHoldsNothing(t *testing.T) {
+	c, tenant := proven(t, func(_ context.Context, w Want) (Filled, error) { return Filled{Revision: w.AtLeast}, nil })
+	k := c.keys.of(tenant.Number, "anna")
+	c.front.put(k, newEntry(k, Filled{Revision: at(10)}))
+	c.Close()
+	if c.front.get(k).first != nil {
+		t.Error("a record is held after Close")
+	}
+}
+
 // However many share a slot and are put there at once: nobody gets what is another's.
 func TestOneSlotIsSharedByMany(t *testing.T) {
 	f := newFront(bytesForFront)

@@ -92,7 +92,8 @@ type Server struct {
 	following sync.Mutex
 }
 
-// New returns a server that doesn't listen yet, and runs until Drain all the same. It returns an error if the options can't be, or metrics can't be registered.
+// New returns a server that doesn't listen yet, and runs until Drain all the same. It returns an error if the options can't be, or metrics can't
+// be registered.
 func New(o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, err

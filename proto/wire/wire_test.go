@@ -375,23 +375,29 @@ func FuzzReading(f *testing.F) {
 	seed(&consentv1.StreamCheckResponse{CorrelationId: 1 << 63, Result: &consentv1.StreamCheckResponse_Check{Check: reply}})
 	seed(&consentv1.BatchCheckResponse{Items: []*consentv1.BatchCheckItem{{Results: reply.GetResults()}}, Age: durationpb.New(1)})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		agree(t, data, new(Question), new(consentv1.CheckRequest), func(q *Question, m *consentv1.CheckRequest) { q.set(m) })
-		agree(t, data, new(Questions), new(consentv1.StreamCheckRequest), (*Questions).setAll)
-		agree(t, data, new(Reply), new(consentv1.CheckResponse), (*Reply).Set)
-		agree(t, data, new(Answers), new(consentv1.StreamCheckResponse), (*Answers).setAll)
-		agree(t, data, new(BatchReply), new(consentv1.BatchCheckResponse), (*BatchReply).set)
+		agreeOnAll(t, data)
 	})
+}
+
+// agreeOnAll compares for each message.
+func agreeOnAll(t rapid.TB, data []byte) {
+	t.Helper()
+	agree(t, data, new(Question), new(consentv1.CheckRequest), (*Question).set)
+	agree(t, data, new(Questions), new(consentv1.StreamCheckRequest), (*Questions).setAll)
+	agree(t, data, new(Reply), new(consentv1.CheckResponse), (*Reply).Set)
+	agree(t, data, new(Answers), new(consentv1.StreamCheckResponse), (*Answers).setAll)
+	agree(t, data, new(BatchReply), new(consentv1.BatchCheckResponse), (*BatchReply).set)
 }
 
 // agree compares what is read here with what the generated code reads.
 func agree[M any, P interface {
 	*M
 	message
-}, G proto.Message](t *testing.T, data []byte, ours P, theirs G, set func(P, G)) {
+}, G proto.Message](t rapid.TB, data []byte, ours P, theirs G, set func(P, G)) {
 	t.Helper()
 	ourErr, theirErr := ours.read(data), proto.Unmarshal(data, theirs)
 	if (ourErr == nil) != (theirErr == nil) {
-		t.Fatalf("%T: %v, the generated code: %v", ours, ourErr, theirErr)
+		t.Fatalf("%x as %T: %v, the generated code: %v", data, ours, ourErr, theirErr)
 	}
 	if theirErr != nil {
 		return
@@ -399,7 +405,7 @@ func agree[M any, P interface {
 	want := P(new(M))
 	set(want, theirs)
 	if diff := cmp.Diff(want, ours, equal); diff != "" {
-		t.Fatalf("(-the generated code +here):\n%s", diff)
+		t.Fatalf("%x (-the generated code +here):\n%s", data, diff)
 	}
 }
 
