@@ -8,6 +8,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
+// DefaultInFlight is how many calls run at once if nothing is said.
+const DefaultInFlight = 8192
+
 // Limits of the wire. What a call may hold is limited where it is validated.
 const (
 	maxCheckBytes     = 64 << 10
@@ -18,7 +21,6 @@ const (
 	minPingInterval   = 10 * time.Second // of a client: those that ping oftener are sent away
 	idlePing          = time.Minute      // of ours, to find connections whose other end is gone
 	idlePingTimeout   = 20 * time.Second
-	defaultInFlight   = 8192
 	questionsPerPlace = 64 // so many questions of a batch weigh as much as a call
 )
 

@@ -70,7 +70,7 @@ func (o *Options) setDefaults() {
 		o.Now = time.Now
 	}
 	if o.MaxInFlight <= 0 {
-		o.MaxInFlight = defaultInFlight
+		o.MaxInFlight = DefaultInFlight
 	}
 }
 

@@ -13,6 +13,9 @@ const (
 	exitFailed = 1 // it failed; for check: an answer is missing
 	exitUsage  = 2 // called wrongly; nothing was done
 	exitDenied = 3 // check: answered, and some answer is DENY
+
+	exitThreshold   = 99  // bench: something required isn't met, or got worse
+	exitInterrupted = 130 // bench: interrupted; what was measured is reported
 )
 
 // exitError ends the command with a code. Without an error there is nothing to say: the output says it already.

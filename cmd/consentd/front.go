@@ -30,6 +30,7 @@ type frontConfig struct {
 	logLevel     slog.Level
 	pprof        bool
 	anywhere     bool
+	maxInFlight  int
 }
 
 func (f *frontConfig) add(cmd *cobra.Command) {
@@ -40,6 +41,8 @@ func (f *frontConfig) add(cmd *cobra.Command) {
 	flags.StringVar(&f.readyFile, "ready-file", "", "the `FILE` to write the addresses to once ready; it is removed at the end")
 	flags.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	flags.BoolVar(&f.pprof, "pprof", false, "serve profiles on --ops-listen")
+	flags.IntVar(&f.maxInFlight, "max-in-flight", server.DefaultInFlight,
+		"how many calls to answer at a time; what comes beyond is refused with OVERLOADED, large batches first")
 	flags.BoolVar(&f.anywhere, dangerFlag, false,
 		"listen where other machines can connect: whoever reaches the address can read and change every record")
 }
@@ -52,6 +55,9 @@ func (f *frontConfig) validate() error {
 		if _, err := dialTarget(addr); err != nil {
 			return usageErrorf("%q can't be listened on: write host:port or unix:///path", addr)
 		}
+	}
+	if f.maxInFlight < 1 {
+		return usageErrorf("--max-in-flight %d must be 1 at least", f.maxInFlight)
 	}
 	if f.drainTimeout <= 0 {
 		return usageErrorf("--drain-timeout %s must be more than nothing", f.drainTimeout)

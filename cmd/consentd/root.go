@@ -75,6 +75,7 @@ on) and from flags; each overrides the one before.`,
 		newSubjectCommand(c),
 		newClusterCommand(c),
 		newKeysCommand(c),
+		newBenchCommand(c),
 		newVersionCommand(c),
 	)
 	return root

@@ -88,7 +88,7 @@ func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 func (r *replica) newServices() (*server.Server, error) {
 	o := server.Options{
 		State: &r.backend, Records: &r.backend, Policies: &r.backend, Cluster: &r.operations, Watching: &r.backend,
-		Logger: r.log, Registerer: r.metrics, Ready: r.ready,
+		Logger: r.log, Registerer: r.metrics, Ready: r.ready, MaxInFlight: int64(r.config.front.maxInFlight),
 	}
 	if !r.config.peers.alone() {
 		o.Discovery = &r.operations

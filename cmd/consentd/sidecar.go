@@ -84,6 +84,7 @@ func (c *cli) sidecar(ctx context.Context, config *sidecarConfig) (err error) {
 	s.metrics.MustRegister(newNearCollector(s.near))
 	services, err := server.New(server.Options{
 		State: s.near, Upstream: conn, Logger: s.log, Registerer: s.metrics, Ready: s.ready,
+		MaxInFlight: int64(s.config.front.maxInFlight),
 	})
 	if err != nil {
 		s.abandon()

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// apart does nothing here.
+func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
