@@ -29,7 +29,7 @@ type process struct {
 	id      string
 	binary  string
 	address string
-	socket  string // of a sidecar
+	socket  string // that it listens on as well; empty if it doesn't
 	args    []string
 	ready   string // the file that says that it answers
 	log     string
@@ -63,6 +63,18 @@ func startProcesses(tb testing.TB, size int) []*process {
 		p.awaitReady()
 	}
 	return all
+}
+
+// newAlone prepares a replica that is alone, without subjects, and listens on a unix socket as well.
+func newAlone(tb testing.TB) *process {
+	tb.Helper()
+	dir := tb.TempDir()
+	binary := filepath.Join(dir, "consentd")
+	run(tb, "go", "build", "-buildvcs=false", "-o", binary, "github.com/consentd/consentd/cmd/consentd")
+	p := newDaemon(tb, binary, filepath.Join(shortDir(tb), "alone"), freeAddress(tb))
+	p.socket = "unix://" + p.log + ".sock"
+	p.args = append([]string{"serve", "--data-dir", filepath.Join(dir, "data"), "--listen", p.socket}, p.args...)
+	return p
 }
 
 func run(tb testing.TB, name string, args ...string) {

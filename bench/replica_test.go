@@ -165,12 +165,7 @@ func fill(tb testing.TB, node *cluster.Node) {
 func startEmpty(tb testing.TB, transport string) service {
 	tb.Helper()
 	srv := grpc.NewServer()
-	consentv1.RegisterPermissionServiceServer(srv, emptyHandler{reply: &consentv1.CheckResponse{
-		Results: []*consentv1.CheckResult{{Permission: permission, Result: &consentv1.CheckResult_Answer{Answer: &consentv1.Answer{
-			Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Basis: consentv1.Basis_BASIS_CONSENT,
-		}}}},
-		Revision: consent.Revision{Epoch: 1, Index: 1}.String(), PolicyVersion: 1,
-	}})
+	consentv1.RegisterPermissionServiceServer(srv, newEmptyHandler())
 	listener, dial := listen(tb, transport)
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(listener) }()
@@ -186,6 +181,15 @@ func startEmpty(tb testing.TB, transport string) service {
 type emptyHandler struct {
 	consentv1.UnimplementedPermissionServiceServer
 	reply *consentv1.CheckResponse
+}
+
+func newEmptyHandler() emptyHandler {
+	return emptyHandler{reply: &consentv1.CheckResponse{
+		Results: []*consentv1.CheckResult{{Permission: permission, Result: &consentv1.CheckResult_Answer{Answer: &consentv1.Answer{
+			Decision: consentv1.Decision_DECISION_ALLOW, Reason: consentv1.Reason_REASON_CONSENT, Basis: consentv1.Basis_BASIS_CONSENT,
+		}}}},
+		Revision: consent.Revision{Epoch: 1, Index: 1}.String(), PolicyVersion: 1,
+	}}
 }
 
 func (h emptyHandler) Check(context.Context, *consentv1.CheckRequest) (*consentv1.CheckResponse, error) {

@@ -20,6 +20,11 @@ func BenchmarkSharedStream(b *testing.B) {
 			b.Run("unary", func(b *testing.B) {
 				pairs(b, shared, dialSDK(b, target, client.WithUnaryCalls()).asked(b, "unary/s", callers))
 			})
+			if network == "unix" {
+				b.Run("empty", func(b *testing.B) {
+					pairs(b, shared, dialSDK(b, startEmptyProcess(b), client.WithoutWaiting()).asked(b, "empty/s", callers))
+				})
+			}
 			b.Run("redis", func(b *testing.B) { pairs(b, shared, startRedis(b, network).asked(b, callers)) })
 		})
 	}
