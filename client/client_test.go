@@ -170,7 +170,8 @@ func TestForeignRevisions(t *testing.T) {
 	c := newRig(t, 1).dial(t)
 	foreign := consent.Revision{Epoch: 99, Index: 7}
 	for epoch := range uint64(2) {
-		c.written.note(consent.Revision{Epoch: foreign.Epoch + epoch, Index: foreign.Index})
+		c.written.note(consent.Revision{Epoch: foreign.Epoch + epoch, Index: foreign.Index}, 0)
+		c.written.note(consent.Revision{Epoch: foreign.Epoch + 9 + epoch, Index: foreign.Index}, 0) // a rival
 		if !c.Allowed(t.Context(), anna, newsletter) {
 			t.Error("an epoch that is over stands in the way")
 		}

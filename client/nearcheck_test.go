@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -172,6 +173,31 @@ func TestNearLooksAgainAfterAPolicy(t *testing.T) {
 		answer, err := door.check(t.Context(), c, &Question{Subject: "anna", Permission: "newsletter"})
 		if want := (consent.Revision{Epoch: 7, Index: 11}); err != nil || answer.Revision != want || answer.PolicyVersion != 2 {
 			t.Errorf("%+v, %v; want version 2 at %+v", answer, err, want)
+		}
+	})
+}
+
+// Such a policy may say another form of ids. Then the record at hand is another subject's, and that of the new form is looked up.
+func TestNearLooksAgainInTheNewForm(t *testing.T) {
+	inBubble(t, nil, func(r *nearRig) {
+		t := r.t
+		r.begin(10)
+		keeps := watchedTenant("shop", 1, 2)
+		keeps.PolicyDocument = append([]byte("keep_case: true\n"), keeps.GetPolicyDocument()...)
+		var asked []string
+		r.replica.fill = func(_ context.Context, q *consentv1.FillRequest) (*consentv1.FillResponse, error) {
+			if asked = append(asked, q.GetSubject()); len(asked) == 1 {
+				r.stream.send(changeMessage(11, nil, keeps))
+			}
+			return &consentv1.FillResponse{Epoch: 7, Position: 11, Bucket: 3, Format: consent.RecordFormat}, nil
+		}
+		door, c := r.door(time.Now)
+		answer, err := door.check(t.Context(), c, &Question{Subject: "Anna@Example.org", Permission: "newsletter"})
+		if err != nil || answer.PolicyVersion != 2 {
+			t.Errorf("%+v, %v; want version 2", answer, err)
+		}
+		if want := []string{"anna@example.org", "Anna@Example.org"}; !slices.Equal(asked, want) {
+			t.Errorf("asked for the records of %q, want %q", asked, want)
 		}
 	})
 }

@@ -24,7 +24,7 @@ func (c *Client) read(ctx context.Context, until time.Time, asked consent.Consis
 			return ErrClosed
 		case own && errors.Is(err, consent.ErrEpoch):
 			c.written.forget(demand.AtLeast)
-			demand, own = asked, false
+			demand, own = c.written.demand(asked)
 			continue
 		}
 		pause, again := tries.read(err)

@@ -49,12 +49,12 @@ func (c *Client) Write(ctx context.Context, r *consentv1.WriteEventsRequest) (*c
 	}
 	ctx, cancel := c.limit(ctx)
 	defer cancel()
-	failed := WriteError{RequestID: request.GetRequestId()}
+	failed, began := WriteError{RequestID: request.GetRequestId()}, c.written.revision().Epoch
 	var tries pauses
 	for {
 		reply, unknown, err := c.writeOnce(ctx, request)
 		if err == nil {
-			return reply, c.noteWrite(request, reply)
+			return reply, c.noteWrite(request, reply, began)
 		}
 		if c.lanes.ctx.Err() != nil {
 			err = ErrClosed
@@ -101,8 +101,8 @@ func mayHaveHappened(err error) bool {
 	return err != nil
 }
 
-// noteWrite remembers where the write stands, for the questions to come.
-func (c *Client) noteWrite(request *consentv1.WriteEventsRequest, reply *consentv1.WriteEventsResponse) error {
+// noteWrite remembers where a write stands that began in an epoch, for the questions to come.
+func (c *Client) noteWrite(request *consentv1.WriteEventsRequest, reply *consentv1.WriteEventsResponse, began uint64) error {
 	if request.GetValidateOnly() {
 		return nil
 	}
@@ -110,6 +110,6 @@ func (c *Client) noteWrite(request *consentv1.WriteEventsRequest, reply *consent
 	if err != nil {
 		return fmt.Errorf("it is written, but the reply says at no revision: %w", err)
 	}
-	c.written.note(r)
+	c.written.note(r, began)
 	return nil
 }

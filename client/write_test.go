@@ -149,13 +149,13 @@ func TestTryingAWriteOutDemandsNothing(t *testing.T) {
 func TestWrittenRevisions(t *testing.T) {
 	var w written
 	for _, r := range []consent.Revision{{Epoch: 1, Index: 5}, {Epoch: 1, Index: 9}, {Epoch: 1, Index: 7}} {
-		w.note(r)
+		w.note(r, w.revision().Epoch)
 	}
 	if got, own := w.demand(consent.Consistency{}); !own || got.AtLeast != (consent.Revision{Epoch: 1, Index: 9}) {
 		t.Errorf("%v, own %t", got, own)
 	}
 	w.forget(consent.Revision{Epoch: 2, Index: 9})
-	w.note(consent.Revision{Epoch: 3, Index: 1})
+	w.note(consent.Revision{Epoch: 3, Index: 1}, 1)
 	for _, tt := range []struct {
 		asked, want consent.Consistency
 		own         bool

@@ -14,7 +14,8 @@ type written struct {
 	newest atomic.Pointer[consent.Revision] // nil: nothing was written, or what was is gone
 
 	noting sync.Mutex
-	left   []uint64 // epochs that are over
+	left   []uint64         // epochs that are over
+	rival  consent.Revision // of another epoch than the newest, which may be the later one: nothing here tells. Zero for none
 }
 
 // revision returns the zero Revision for none.
@@ -25,29 +26,60 @@ func (w *written) revision() consent.Revision {
 	return consent.Revision{}
 }
 
-// note takes a revision that a write was acknowledged at. One of another epoch is newer than all before: the write has just succeeded. Only
-// its acknowledgement may have been long on its way, so an epoch that was left doesn't come back.
-func (w *written) note(r consent.Revision) {
+// note takes a revision that a write was acknowledged at, and which epoch the newest was of when that write began, 0 for none.
+//
+// Epochs are random, so they don't tell which of two is later. A write that began when the newest was known is later than that. One that was
+// under way before then may be of an epoch before it, whose acknowledgement was long on its way, or of one after it: it is the rival, until a
+// replica says that the newest's epoch is over. An epoch that was left doesn't come back.
+func (w *written) note(r consent.Revision, began uint64) {
 	w.noting.Lock()
 	defer w.noting.Unlock()
 	newest := w.revision()
-	if newest.Epoch == r.Epoch && newest.Index >= r.Index || slices.Contains(w.left, r.Epoch) {
-		return
-	}
-	if newest.Epoch != r.Epoch {
+	switch {
+	case slices.Contains(w.left, r.Epoch), newest.Epoch == r.Epoch && newest.Index >= r.Index:
+	case newest.Epoch == r.Epoch, newest == consent.Revision{}:
+		w.newest.Store(&r)
+	case newest.Epoch == began:
 		w.leave(newest)
+		w.succeed(r)
+	default:
+		w.rival = later(r, w.rival)
 	}
-	w.newest.Store(&r)
 }
 
-// forget forgets a revision of which a replica says that its epoch is over.
+// forget forgets a revision of which a replica says that its epoch is over. Then the newest is the rival, if there is one.
 func (w *written) forget(r consent.Revision) {
 	w.noting.Lock()
 	defer w.noting.Unlock()
-	if newest := w.revision(); newest.Epoch == r.Epoch {
+	switch newest := w.revision(); {
+	case r == consent.Revision{}:
+	case newest.Epoch == r.Epoch:
 		w.leave(newest)
-		w.newest.Store(nil)
+		w.succeed(w.rival)
+	case w.rival.Epoch == r.Epoch:
+		w.leave(w.rival)
+		w.rival = consent.Revision{}
 	}
+}
+
+// succeed has another revision be the newest, or none.
+func (w *written) succeed(r consent.Revision) {
+	if w.rival.Epoch == r.Epoch {
+		r, w.rival = later(r, w.rival), consent.Revision{}
+	}
+	if r == (consent.Revision{}) {
+		w.newest.Store(nil)
+	} else {
+		w.newest.Store(&r)
+	}
+}
+
+// later returns the later of two revisions of an epoch, and of two epochs' the first.
+func later(r, than consent.Revision) consent.Revision {
+	if than.Epoch == r.Epoch && than.Index > r.Index {
+		return than
+	}
+	return r
 }
 
 func (w *written) leave(r consent.Revision) {
