@@ -49,7 +49,8 @@ type chaosRun struct {
 	apis    *chaosAPIs
 	near    []*chaosNear
 	trouble *chaosTrouble
-	renewed int // near caches that were replaced
+	renewed int            // near caches that were replaced
+	large   consent.Record // of each subject of the crowd
 
 	restored    *chaos.Restore // nil if none was asked for
 	replaced    uint64         // the epoch before

@@ -47,6 +47,8 @@ var chaosBugs = map[string][]string{
 	"forget the staleness bound of near caches": {"near caches cut off"},
 	"forget changes":                            {"fills slow"},
 	"take a fill's position late":               {"fills slow"},
+	"pong before its changes":                   {"stream messages doubled"},
+	"answer from the front without judging":     {"fills slow"},
 }
 
 // TestBugsAreCaught turns on one bug after the other: a judge has to find it. What the judges say without bugs is TestChaosInProcess.

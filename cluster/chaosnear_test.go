@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,7 @@ type chaosNear struct {
 	conn  *fickleConn
 	ahead *atomic.Int64 // by how much its clock is wrong
 	now   func() time.Time
+	leave func() // ends its crowd; nil if it has none
 }
 
 // addCaches puts near caches beside the cluster, and waits until they answer.
@@ -34,6 +36,7 @@ func (r *chaosRun) addCaches(seed uint64) {
 	r.apis = &chaosAPIs{net: r.c.net, ids: r.c.ids, of: map[string]*chaosAPI{}}
 	r.tb.Cleanup(r.apis.close)
 	r.trouble = &chaosTrouble{}
+	r.large = largeRecord(r.tb, r.c.node("n1").store.Head().Tenants["shop"].Number)
 	r.load.Near = map[string]chaos.Checker{}
 	for i := range chaosCaches {
 		n := r.newCache(fmt.Sprintf("s%d", i+1), seed<<8|uint64(i))
@@ -47,6 +50,9 @@ func (r *chaosRun) addCaches(seed uint64) {
 	})
 	for _, n := range r.near {
 		waitFor(r.tb, n.name+" to be ready", func() bool { return n.Ready() == nil })
+		if n.leave != nil {
+			waitFor(r.tb, n.name+" to be full", func() bool { return n.Stats().Evictions > 0 })
+		}
 	}
 }
 
@@ -55,6 +61,10 @@ func (r *chaosRun) newCache(name string, seed uint64) *chaosNear {
 	n := &chaosNear{name: name, conn: newFickleConn(r.apis, r.trouble, seed), ahead: &atomic.Int64{}}
 	n.now = skewed(n.ahead)
 	o := client.NearOptions{Conn: n.conn, MaxBytes: cache.MinBytes, Now: n.now}
+	crowded := strings.HasPrefix(name, crowdedCache)
+	if crowded {
+		o.Conn = &crowdedConn{n.conn, r.large}
+	}
 	if os.Getenv("CHAOSLOG") != "" {
 		o.Logger = slog.New(slog.NewTextHandler(r.tb.Output(), nil)).With("cache", name)
 	}
@@ -62,10 +72,16 @@ func (r *chaosRun) newCache(name string, seed uint64) *chaosNear {
 	if n.NearCache, err = client.NewNearCache(o); err != nil {
 		r.tb.Fatal(err)
 	}
+	if crowded {
+		n.leave = crowd(n.NearCache)
+	}
 	return n
 }
 
 func (n *chaosNear) close() {
+	if n.leave != nil {
+		n.leave()
+	}
 	n.Close()
 	n.conn.close()
 }
