@@ -210,7 +210,7 @@ func TestLargeSegment(t *testing.T) {
 	for i := range subjects {
 		fmt.Fprintf(&ids, "subject-%d\n", i)
 	}
-	got := call{args: []string{"segment", "newsletter/email", "--in", "-", "--addr", addr, "-o", "json"}, stdin: ids.String()}.run(t)
+	got := call{args: []string{"segment", "newsletter/email", "--in", "-", "--addr", addr, "-o", "json", "--timeout", "1m"}, stdin: ids.String()}.run(t)
 	out := decode[segmentOutput](t, got.stdout)
 	if out.Subjects != subjects || out.Denied != subjects || out.ByReason["NO_CONSENT"] != subjects {
 		t.Errorf("%+v\n%s", out, got.stderr)
