@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,6 +14,9 @@ const MaxSubjectBytes = 256
 // bytes of UTF-8. An id that is an e-mail address is trimmed and lower-cased, unless keepCase, so that Anna@X.de and anna@x.de are one
 // subject; every other id is the caller's own, and stays as it is. It allocates nothing for an id that is in form already.
 func Door(id string, keepCase bool) (form string, usable bool) {
+	if isPlain(id) {
+		return id, id != "" && len(id) <= MaxSubjectBytes
+	}
 	if len(id) > MaxSubjectBytes || !utf8.ValidString(id) {
 		return "", false
 	}
@@ -22,6 +26,34 @@ func Door(id string, keepCase bool) (form string, usable bool) {
 		}
 	}
 	return id, id != "" && len(id) <= MaxSubjectBytes
+}
+
+// isPlain reports whether an id is of ASCII without spaces, control characters and capital letters: in form whatever it is. Almost all are, so
+// this is asked first, of eight bytes at a time.
+func isPlain(id string) bool {
+	for ; len(id) >= 8; id = id[8:] {
+		if !plainWord(binary.LittleEndian.Uint64([]byte(id[:8]))) {
+			return false
+		}
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+// plainWord is isPlain for eight bytes. Where all are below 0x80, adding what lacks to 0x80 sets the highest bit of those that are not below a
+// bound, and carries into no other byte.
+func plainWord(w uint64) bool {
+	const (
+		each    = 0x0101010101010101
+		highest = 0x80 * each
+	)
+	visible := w + (0x80-'!')*each
+	fromA, beyondZ := w+(0x80-'A')*each, w+(0x80-'Z'-1)*each
+	return (w|^visible|fromA&^beyondZ)&highest == 0
 }
 
 // isAddress reports whether a trimmed id is an e-mail address: one @ with something on both sides of it, and no space within. Which

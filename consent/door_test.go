@@ -65,3 +65,22 @@ func FuzzDoor(f *testing.F) {
 		}
 	})
 }
+
+// TestPlainIDs compares each byte at each place, and with others around it, with what the slow way says.
+func TestPlainIDs(t *testing.T) {
+	for c := range 256 {
+		for _, length := range []int{1, 7, 8, 9, 17} {
+			for at := range length {
+				id := []byte(strings.Repeat("x", length))
+				id[at] = byte(c)
+				want := c > ' ' && c < 0x80 && (c < 'A' || c > 'Z')
+				if got := isPlain(string(id)); got != want {
+					t.Fatalf("%q: %t, want %t", id, got, want)
+				}
+				if want && strings.ToLower(strings.TrimSpace(string(id))) != string(id) {
+					t.Fatalf("%q isn't in form", id)
+				}
+			}
+		}
+	}
+}

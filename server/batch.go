@@ -13,14 +13,12 @@ const (
 	maxQuestions = 10_000 // of one batch
 	// maxBatchAnswers bounds the reply, which a client takes 4 MiB of by default, and the memory that one call can ask for.
 	maxBatchAnswers = 100_000
-	// pollEvery is how many subjects are decided between two looks at the caller's context.
-	pollEvery = 256
 )
 
 // batchCheck decides many questions from one view. An item that can't be answered has a status of its own. It returns a *wire.BatchReply, or
-// that of the replica that it passed the batch on to.
-func (s *permissionService) batchCheck(ctx context.Context, r *consentv1.BatchCheckRequest) (any, error) {
-	total, err := checkBatch(r)
+// that of the replica that it passed the batch on to. It keeps nothing of the questions, which are used again.
+func (s *permissionService) batchCheck(ctx context.Context, q *wire.BatchQuestions) (any, error) {
+	total, err := checkBatch(q)
 	if err != nil {
 		return nil, err
 	}
@@ -29,23 +27,18 @@ func (s *permissionService) batchCheck(ctx context.Context, r *consentv1.BatchCh
 		return nil, err
 	}
 	defer s.gate.leave(weight)
-	view, tenant, err := s.look(ctx, r.GetTenant(), r.GetConsistency())
-	var records []consent.Record
-	if err == nil {
-		records, err = s.heldOf(tenant, r)
-	}
-	if s.isElsewhere(err) || errors.Is(err, errNotNow) {
-		reply := new(consentv1.BatchCheckResponse)
-		return reply, s.passAt(ctx, view, consentv1.PermissionService_BatchCheck_FullMethodName, r, reply)
+	view, tenant, err := s.look(ctx, q.Tenant, q.Consistency)
+	if s.isElsewhere(err) {
+		return s.passBatch(ctx, view, q)
 	}
 	if err != nil {
 		return nil, err
 	}
-	b := batch{
-		core: s.core, request: r, tenant: tenant, records: records,
-		results: make([]wire.Result, total), items: make([]wire.Item, len(r.GetQuestions())),
-	}
-	if err := b.decide(ctx); err != nil {
+	b := newBatch(s.core, q, tenant, total)
+	switch err := b.decide(ctx); {
+	case errors.Is(err, errNotNow):
+		return s.passBatch(ctx, view, q)
+	case err != nil:
 		return nil, err
 	}
 	now := s.now()
@@ -54,19 +47,25 @@ func (s *permissionService) batchCheck(ctx context.Context, r *consentv1.BatchCh
 		return nil, consent.ErrStale
 	}
 	keepFor(b.results, now, view.Bound-age)
+	b.count()
 	return &wire.BatchReply{Items: b.items, Revision: s.token(view.Revision), PolicyVersion: policyVersion(tenant), Age: age}, nil
 }
 
+func (s *permissionService) passBatch(ctx context.Context, view consent.View, q *wire.BatchQuestions) (any, error) {
+	reply := new(consentv1.BatchCheckResponse)
+	return reply, s.passAt(ctx, view, consentv1.PermissionService_BatchCheck_FullMethodName, q.Message(), reply)
+}
+
 // checkBatch returns how many answers a batch asks for.
-func checkBatch(r *consentv1.BatchCheckRequest) (answers int, err error) {
-	if n := len(r.GetQuestions()); n == 0 || n > maxQuestions {
+func checkBatch(q *wire.BatchQuestions) (answers int, err error) {
+	if n := len(q.List); n == 0 || n > maxQuestions {
 		return 0, invalid("questions", "%d questions: ask 1 to %d", n, maxQuestions)
 	}
-	if n := len(r.GetPermissions()); n > maxPermissions {
+	if n := len(q.Permissions); n > maxPermissions {
 		return 0, invalid("permissions", "%d permissions: ask for up to %d", n, maxPermissions)
 	}
-	for _, q := range r.GetQuestions() {
-		if n := len(permissionsOf(r, q)); n <= maxPermissions {
+	for i := range q.List {
+		if n := len(permissionsOf(q, &q.List[i])); n <= maxPermissions {
 			answers += n
 		}
 	}
@@ -77,72 +76,119 @@ func checkBatch(r *consentv1.BatchCheckRequest) (answers int, err error) {
 }
 
 // permissionsOf returns what a question asks, or else its batch.
-func permissionsOf(r *consentv1.BatchCheckRequest, q *consentv1.CheckQuestion) []string {
-	if len(q.GetPermissions()) > 0 {
-		return q.GetPermissions()
+func permissionsOf(q *wire.BatchQuestions, one *wire.BatchQuestion) []string {
+	if len(one.Permissions) > 0 {
+		return one.Permissions
 	}
-	return r.GetPermissions()
+	return q.Permissions
+}
+
+// batchLawOf returns what a question, or else its batch, asks of the law, if it asks what can be.
+func batchLawOf(q *wire.BatchQuestions, one *wire.BatchQuestion) (consent.Question, error) {
+	subjectType := one.SubjectType
+	if subjectType == consentv1.SubjectType_SUBJECT_TYPE_UNSPECIFIED {
+		subjectType = q.SubjectType
+	}
+	return questionOf(subjectType, one.SimilarGoods || q.SimilarGoods)
 }
 
 // batch is one batch being decided. Results and items are each allocated in one piece.
 type batch struct {
 	*core
-	request *consentv1.BatchCheckRequest
+	asked   *wire.BatchQuestions
 	tenant  *consent.Tenant
-	records []consent.Record // of a sidecar, one for each question; on a replica each is looked up
 	results []wire.Result
 	used    int // results given so far
 	items   []wire.Item
+
+	name       string // the permission looked up last, which the next question asks for too, as a rule
+	permission *consent.Permission
 }
 
+func newBatch(c *core, q *wire.BatchQuestions, t *consent.Tenant, answers int) *batch {
+	return &batch{core: c, asked: q, tenant: t, results: make([]wire.Result, answers), items: make([]wire.Item, len(q.List))}
+}
+
+// decide returns errNotNow if a record isn't here.
 func (b *batch) decide(ctx context.Context) error {
-	buf := b.borrow()
-	defer b.giveBack(buf)
-	for i := range b.request.GetQuestions() {
-		if i%pollEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
+	block := b.borrowBlock()
+	defer b.giveBackBlock(block)
+	for next := 0; next < len(b.items); block.empty() {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		results, err := b.answer(ctx, i, buf)
-		if err != nil {
-			b.items[i].Status = b.itemStatus(ctx, err)
+		next = b.collect(ctx, block, next)
+		switch err := b.read(ctx, b.tenant, block); {
+		case errors.Is(err, errNotNow):
+			return err
+		case err != nil:
+			for _, place := range block.places[:block.used] {
+				b.items[place].Status = b.itemStatus(ctx, err)
+			}
 			continue
 		}
-		b.items[i].Results = results
+		now := consent.TimeOf(b.now()) // after the records
+		for i, place := range block.places[:block.used] {
+			b.items[place].Results = b.answer(&b.asked.List[place], block.Records[i], now)
+		}
 	}
 	return nil
 }
 
-func (b *batch) answer(ctx context.Context, i int, buf *consent.Buffer) ([]wire.Result, error) {
-	q := b.request.GetQuestions()[i]
-	permissions := permissionsOf(b.request, q)
-	if err := checkPermissions(permissions); err != nil {
-		return nil, err
+// collect fills a block with the subjects of the questions from one on that can be answered, and returns which one is next.
+func (b *batch) collect(ctx context.Context, block *block, next int) int {
+	for ; next < len(b.items) && !block.full(); next++ {
+		if subject, err := b.subject(&b.asked.List[next]); err != nil {
+			b.items[next].Status = b.itemStatus(ctx, err)
+		} else {
+			block.add(subject, next)
+		}
 	}
-	subjectType := q.GetSubjectType()
-	if subjectType == consentv1.SubjectType_SUBJECT_TYPE_UNSPECIFIED {
-		subjectType = b.request.GetSubjectType()
-	}
-	law, err := questionOf(subjectType, q.GetSimilarGoods() || b.request.GetSimilarGoods())
-	if err != nil {
-		return nil, err
-	}
-	subject, err := subjectOf(q.GetSubject(), b.tenant)
-	if err != nil {
-		return nil, err
-	}
-	record, err := b.record(ctx, i, subject, buf)
-	if err != nil {
-		return nil, err
-	}
-	results := b.results[b.used : b.used+len(permissions)]
-	b.used += len(permissions)
-	b.core.answer(results, permissions, b.tenant, record, law, b.now())
-	return results, nil
+	return next
 }
 
-func (b *batch) record(ctx context.Context, i int, subject string, buf *consent.Buffer) (consent.Record, error) {
-	if b.records != nil {
-		return b.records[i], nil
+// subject returns whose record a question is about, or what is wrong with the question.
+func (b *batch) subject(one *wire.BatchQuestion) (string, error) {
+	if err := checkPermissions(permissionsOf(b.asked, one)); err != nil {
+		return "", err
 	}
-	return b.state.Record(ctx, b.tenant, subject, buf)
+	if _, err := batchLawOf(b.asked, one); err != nil {
+		return "", err
+	}
+	return subjectOf(one.Subject, b.tenant)
+}
+
+// answer returns the results of a question that can be answered.
+func (b *batch) answer(one *wire.BatchQuestion, r consent.Record, now consent.Time) []wire.Result {
+	law, _ := batchLawOf(b.asked, one) // as was seen when it was collected
+	names := permissionsOf(b.asked, one)
+	results := b.results[b.used : b.used+len(names)]
+	b.used += len(names)
+	for i, name := range names {
+		if name != b.name || b.permission == nil {
+			b.name, b.permission = name, permissionOf(b.tenant, name)
+		}
+		if b.permission == nil {
+			results[i] = wire.Result{Permission: name, Status: unknownPermission(name)}
+			continue
+		}
+		setResult(&results[i], name, consent.Decide(b.permission, r, law, now))
+	}
+	return results
+}
+
+// count adds the decisions to the metrics, those on one permission in a row together.
+func (b *batch) count() {
+	var counts [reasons]uint64
+	given := b.results[:b.used]
+	for i := range given {
+		if given[i].Answered {
+			counts[int(given[i].Reason)%reasons]++
+		}
+		if i+1 < len(given) && given[i+1].Permission == given[i].Permission {
+			continue
+		}
+		b.decisions.countAll(given[i].Permission, &counts)
+		counts = [reasons]uint64{}
+	}
 }

@@ -178,10 +178,15 @@ func (c *core) answer(
 		}
 		d := consent.Decide(permission, r, law, at)
 		c.decisions.count(permission.Name, d.Reason)
-		results[i] = wire.Result{
-			Permission: name, Answered: true, Decision: decisionOf(d.Allowed), Reason: consentv1.Reason(d.Reason), Basis: consentv1.Basis(d.Basis),
-			Obligations: wire.Obligations(d.Obligations), NextChange: d.NextChange.Std(),
-		}
+		setResult(&results[i], name, d)
+	}
+}
+
+// setResult makes a result an answer, for as long as nothing is known of how long it may be kept.
+func setResult(r *wire.Result, name string, d consent.Decision) {
+	*r = wire.Result{
+		Permission: name, Answered: true, Decision: decisionOf(d.Allowed), Reason: consentv1.Reason(d.Reason), Basis: consentv1.Basis(d.Basis),
+		Obligations: wire.Obligations(d.Obligations), NextChange: d.NextChange.Std(),
 	}
 }
 

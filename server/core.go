@@ -19,6 +19,7 @@ type core struct {
 	records  Records
 	policies Policies
 	cluster  Cluster
+	several  Several                  // the state, if it reads several records at once
 	near     Near                     // the state of a sidecar; nil on a replica
 	upstream grpc.ClientConnInterface // of a sidecar
 	watching Watching
@@ -29,6 +30,7 @@ type core struct {
 	watches   *watchCounts
 	gate      gate
 	buffers   sync.Pool
+	blocks    sync.Pool
 	newest    atomic.Pointer[revisionToken]
 
 	drainOnce sync.Once
@@ -41,8 +43,10 @@ func newCore(o Options) *core {
 	if o.Upstream != nil {
 		near = o.State.(Near) //nolint:errcheck // validated
 	}
+	several, _ := o.State.(Several)
 	return &core{
 		state:    o.State,
+		several:  several,
 		records:  o.Records,
 		policies: o.Policies,
 		cluster:  o.Cluster,
@@ -54,6 +58,7 @@ func newCore(o Options) *core {
 		watches:  newWatchCounts(),
 		gate:     gate{most: o.MaxInFlight},
 		buffers:  sync.Pool{New: func() any { return new(consent.Buffer) }},
+		blocks:   sync.Pool{New: func() any { return new(block) }},
 		draining: make(chan struct{}),
 	}
 }

@@ -28,6 +28,20 @@ type reasonCounts [reasons]atomic.Uint64
 
 func (d *decisionCounts) count(permission string, r consent.Reason) { d.of(permission).add(r, 1) }
 
+// countAll counts decisions on a permission by their reasons. If there are none, it needn't be one.
+func (d *decisionCounts) countAll(permission string, given *[reasons]uint64) {
+	var counts *reasonCounts
+	for reason, n := range given {
+		if n == 0 {
+			continue
+		}
+		if counts == nil {
+			counts = d.of(permission)
+		}
+		counts[reason].Add(n)
+	}
+}
+
 func (c *reasonCounts) add(r consent.Reason, n uint64) { c[int(r)%reasons].Add(n) }
 
 func (d *decisionCounts) known() map[string]*reasonCounts {

@@ -21,6 +21,9 @@ type pair struct {
 	from, to *consent.Permission
 }
 
+// pollEvery is how many records are decided between two looks at the caller's context.
+const pollEvery = 256
+
 // countFlips decides every permission of both policies for every record of the tenant. It holds nothing that writers need. A
 // decision flips between allowing and not: another reason for the same is none, and what isn't declared allows nothing.
 func (c *core) countFlips(

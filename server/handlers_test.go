@@ -25,7 +25,9 @@ func (s *permissionService) batchChecked(
 	ctx context.Context, tb testing.TB, r *consentv1.BatchCheckRequest,
 ) (*consentv1.BatchCheckResponse, error) {
 	tb.Helper()
-	got, err := s.batchCheck(ctx, r)
+	questions := new(wire.BatchQuestions)
+	become(tb, r, questions)
+	got, err := s.batchCheck(ctx, questions)
 	reply := new(consentv1.BatchCheckResponse)
 	if err == nil {
 		become(tb, got, reply)

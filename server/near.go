@@ -5,7 +5,6 @@ import (
 	"errors"
 
 	"github.com/consentd/consentd/consent"
-	consentv1 "github.com/consentd/consentd/proto/consent/v1"
 )
 
 // A sidecar holds the records of some subjects only. A single check is answered here always: its record is fetched if it isn't held. Of a
@@ -25,25 +24,6 @@ type Near interface {
 func (c *core) held(t *consent.Tenant, subject string) (exact consent.View, record consent.Record, here bool) {
 	exact, record, here = c.near.Held(t, subject)
 	return exact, record, here && exact.Tenants[t.Name] == t
-}
-
-// heldOf returns the records of a batch's subjects, or errNotNow if one of them isn't here. On a replica nothing has to be collected.
-func (c *core) heldOf(t *consent.Tenant, r *consentv1.BatchCheckRequest) ([]consent.Record, error) {
-	if c.near == nil {
-		return nil, nil
-	}
-	records := make([]consent.Record, len(r.GetQuestions()))
-	for i, q := range r.GetQuestions() {
-		subject, usable := consent.Door(q.GetSubject(), t.KeepsCase())
-		if !usable { // nothing is missing for the answer, which says so
-			continue
-		}
-		var here bool
-		if _, records[i], here = c.held(t, subject); !here {
-			return nil, errNotNow
-		}
-	}
-	return records, nil
 }
 
 // isElsewhere reports whether an error says that the tenant is unknown, where a replica may know it: a sidecar may be told of some only.

@@ -109,7 +109,7 @@ type chunk struct {
 	answers     []byte
 	subjects    int
 	unusable    []uint32
-	counts      [reasons]int64
+	counts      [reasons]uint64
 	changeAt    consent.Time
 	obligations consent.Obligations
 }
@@ -127,29 +127,35 @@ func (s *segment) newChunk(t *consent.Tenant, p *consent.Permission, subjects in
 
 // decide returns errNotNow if a record isn't here.
 func (c *chunk) decide(ctx context.Context, ids idList) error {
-	buf := c.borrow()
-	defer c.giveBack(buf)
-	keepCase := c.tenant.KeepsCase()
-	var now consent.Time
-	for i := range c.subjects {
-		if i%pollEvery == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			now = consent.TimeOf(c.now())
-		}
-		subject, usable := consent.Door(ids.next(i), keepCase)
-		if !usable {
-			c.unusable = append(c.unusable, uint32(i))
-			continue
-		}
-		_, record, err := c.recordNow(ctx, consent.View{}, c.tenant, subject, buf)
-		if err != nil {
+	b := c.borrowBlock()
+	defer c.giveBackBlock(b)
+	for next := 0; next < c.subjects; b.empty() {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c.note(i, consent.Decide(c.permission, record, c.question, now))
+		next = c.collect(b, &ids, next)
+		if err := c.read(ctx, c.tenant, b); err != nil {
+			return err
+		}
+		now := consent.TimeOf(c.now()) // after the records
+		for i, place := range b.places[:b.used] {
+			c.note(place, consent.Decide(c.permission, b.Records[i], c.question, now))
+		}
 	}
 	return nil
+}
+
+// collect fills a block with the subjects from one on, and returns which one is next.
+func (c *chunk) collect(b *block, ids *idList, next int) int {
+	keepCase := c.tenant.KeepsCase()
+	for ; next < c.subjects && !b.full(); next++ {
+		if subject, usable := consent.Door(ids.next(next), keepCase); usable {
+			b.add(subject, next)
+		} else {
+			c.unusable = append(c.unusable, uint32(next))
+		}
+	}
+	return next
 }
 
 // note packs the decision on a subject.
@@ -200,14 +206,13 @@ func (c *chunk) list() []*consentv1.ReasonCount {
 		}
 	}
 	counts := make([]consentv1.ReasonCount, 0, given)
-	metrics := c.decisions.of(c.permission.Name)
 	for reason, n := range &c.counts {
 		if n > 0 {
 			counts = counts[:len(counts)+1]
 			last := &counts[len(counts)-1]
-			last.Reason, last.Count = consentv1.Reason(reason), n
-			metrics.add(consent.Reason(reason), uint64(n))
+			last.Reason, last.Count = consentv1.Reason(reason), int64(n) //nolint:gosec // of the subjects of a chunk
 		}
 	}
+	c.decisions.countAll(c.permission.Name, &c.counts)
 	return pointers(counts)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/consentd/consentd/consent"
 )
 
 // benchRecordWords is how long a record of four permissions is.
@@ -195,4 +197,38 @@ func residentBytes(tb testing.TB) int {
 	}
 	tb.Fatal("/proc/self/status has no VmRSS")
 	return 0
+}
+
+// BenchmarkGetSeveral compares lookups in blocks with lookups one by one, of the same keys.
+func BenchmarkGetSeveral(b *testing.B) {
+	for _, n := range benchSizes() {
+		m := loadMemory(n)
+		block, keys := new(consent.Block), make([]Key, consent.BlockSize)
+		random := rand.New(rand.NewPCG(1, 2))
+		draw := func() {
+			for i := range keys {
+				keys[i] = nthKey(random.Uint64N(uint64(n)))
+			}
+		}
+		perKey := func(b *testing.B) {
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(keys)), "ns/key")
+		}
+		b.Run(fmt.Sprintf("single/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				draw()
+				for i, key := range keys {
+					block.Records[i] = m.get(key, &block.Buffers[i])
+				}
+			}
+			perKey(b)
+		})
+		b.Run(fmt.Sprintf("several/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				draw()
+				m.getSeveral(keys, block)
+			}
+			perKey(b)
+		})
+		m.close()
+	}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/consentd/consentd/consent"
 )
 
 // newTestMemory returns a memory that is closed when the test ends.
@@ -357,6 +359,10 @@ func TestHostileSlots(t *testing.T) {
 		var s shard
 		s.table.Store(word)
 		m.lookup(&s, key, &buf)
+		m.touch(slot(word))
+		m.finish(key, 0, slot(word), &buf)
+		m.shards[shardOf(key)].table.Store(word)
+		m.getSeveral([]Key{key}, new(consent.Block))
 	}
 }
 

@@ -21,12 +21,30 @@ const usualIDBytes = 512
 // that ("a", "bc") and ("ab", "c") differ. It allocates nothing for tenants and ids of together 496 bytes.
 func (p Pseudonymizer) Of(tenant, subject string) Key {
 	var space [usualIDBytes]byte
-	text := binary.LittleEndian.AppendUint64(space[:0], uint64(len(tenant)))
-	text = append(text, tenant...)
+	key, _ := p.of(appendTenant(space[:0], tenant), subject)
+	return key
+}
+
+// AllOf fills in the pseudonyms of several subjects of a tenant, as many as there are keys.
+func (p Pseudonymizer) AllOf(tenant string, subjects []string, keys []Key) {
+	var space [usualIDBytes]byte
+	text := appendTenant(space[:0], tenant)
+	head := len(text)
+	for i := range keys {
+		keys[i], text = p.of(text[:head], subjects[i])
+	}
+}
+
+func appendTenant(text []byte, tenant string) []byte {
+	return append(binary.LittleEndian.AppendUint64(text, uint64(len(tenant))), tenant...)
+}
+
+// of returns the pseudonym of a subject, whose id it appends to what precedes it.
+func (p Pseudonymizer) of(text []byte, subject string) (Key, []byte) {
 	text = binary.LittleEndian.AppendUint64(text, uint64(len(subject)))
 	text = append(text, subject...)
 	high, low := siphash.Hash128(p.k0, p.k1, text)
-	return Key{high, low}
+	return Key{high, low}, text
 }
 
 // checkText is what the check value is made of. It can't be any subject's, because a tenant's length comes first there.

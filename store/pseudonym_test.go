@@ -55,3 +55,16 @@ func BenchmarkPseudonym(b *testing.B) {
 		sink += p.Of("default", "anna@example.com")[0]
 	}
 }
+
+// TestAllOfIsOf: together, of short ids and long ones, pseudonyms are what they are one by one.
+func TestAllOfIsOf(t *testing.T) {
+	p := NewPseudonymizer([16]byte{1, 2, 3})
+	ids := []string{"anna@x.de", "", strings.Repeat("x", 600), "b", strings.Repeat("y", 256), "anna@x.de"}
+	keys := make([]Key, len(ids))
+	p.AllOf("shop", ids, keys)
+	for i, id := range ids {
+		if want := p.Of("shop", id); keys[i] != want {
+			t.Errorf("the pseudonym of id %d is %x, want %x", i, keys[i], want)
+		}
+	}
+}

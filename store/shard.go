@@ -142,7 +142,11 @@ func (m *memory) lookup(s *shard, key Key, buf *Buffer) []uint64 {
 	if block == nil {
 		return nil
 	}
-	record := block[keyWords:]
+	return copyRecord(block[keyWords:], buf)
+}
+
+// copyRecord returns a copy of a record's words, in buf or allocated if it is longer than that.
+func copyRecord(record []uint64, buf *Buffer) []uint64 {
 	words := buf[:]
 	if len(record) > len(words) {
 		words = make([]uint64, len(record))

@@ -36,6 +36,14 @@ func (b *backend) Record(ctx context.Context, t *consent.Tenant, subject string,
 	return node.Record(ctx, t, subject, buf)
 }
 
+func (b *backend) Records(ctx context.Context, t *consent.Tenant, subjects []string, into *consent.Block) error {
+	node, err := b.open()
+	if err != nil {
+		return err
+	}
+	return node.Records(ctx, t, subjects, into)
+}
+
 func (b *backend) Write(ctx context.Context, w consent.Write) (consent.WriteResult, error) {
 	node, err := b.open()
 	if err != nil {

@@ -18,6 +18,7 @@ var (
 	_ message = (*Questions)(nil)
 	_ message = (*Reply)(nil)
 	_ message = (*Answers)(nil)
+	_ message = (*BatchQuestions)(nil)
 	_ message = (*BatchReply)(nil)
 )
 

@@ -114,6 +114,18 @@ func drawQuestion(t *rapid.T) Question {
 	return q
 }
 
+func drawBatchQuestions(t *rapid.T) *BatchQuestions {
+	q := &BatchQuestions{}
+	common := drawQuestion(t)
+	q.Tenant, q.Permissions, q.SubjectType = common.Tenant, common.Permissions, common.SubjectType
+	q.SimilarGoods, q.Consistency = common.SimilarGoods, common.Consistency
+	for range rapid.IntRange(0, 5).Draw(t, "questions") {
+		one := drawQuestion(t)
+		q.List = append(q.List, BatchQuestion{one.Subject, one.Permissions, one.SubjectType, one.SimilarGoods})
+	}
+	return q
+}
+
 func drawQuestions(t *rapid.T) *Questions {
 	q := &Questions{}
 	for range rapid.IntRange(1, 5).Draw(t, "questions") {
@@ -192,9 +204,9 @@ func drawBatch(t *rapid.T) *BatchReply {
 
 // equal compares messages of this package by what they say.
 var equal = cmp.Options{
-	cmp.AllowUnexported(Questions{}, Question{}, Answers{}, BatchReply{}), cmpopts.EquateEmpty(), protocmp.Transform(),
+	cmp.AllowUnexported(Questions{}, Question{}, Answers{}, BatchReply{}, BatchQuestions{}), cmpopts.EquateEmpty(), protocmp.Transform(),
 	cmpopts.IgnoreFields(Questions{}, "names"), cmpopts.IgnoreFields(Answers{}, "results"), cmpopts.IgnoreFields(BatchReply{}, "results"),
-	cmpopts.IgnoreFields(Question{}, "size"),
+	cmpopts.IgnoreFields(Question{}, "size"), cmpopts.IgnoreFields(BatchQuestions{}, "names"),
 }
 
 // compare writes a message here and reads it by the generated code, and the other way round.
@@ -234,6 +246,10 @@ func TestSaysTheSame(t *testing.T) {
 			q := drawQuestions(t)
 			compare(t, q, new(Questions), q.message(), new(consentv1.StreamCheckRequest))
 		},
+		"batch questions": func(t *rapid.T) {
+			q := drawBatchQuestions(t)
+			compare(t, q, new(BatchQuestions), q.Message(), new(consentv1.BatchCheckRequest))
+		},
 		"reply": func(t *rapid.T) {
 			r := drawReply(t)
 			compare(t, &r, new(Reply), r.message(), new(consentv1.CheckResponse))
@@ -255,8 +271,13 @@ func TestSaysTheSame(t *testing.T) {
 // TestMessagesAreReadAgain into the same memory, of which nothing is left from before, and what was kept of a question stays.
 func TestMessagesAreReadAgain(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		questions, answers := new(Questions), new(Answers)
+		questions, answers, batch := new(Questions), new(Answers), new(BatchQuestions)
 		for range 3 {
+			b := drawBatchQuestions(t)
+			read(t, batch, b)
+			if diff := cmp.Diff(b, batch, equal); diff != "" {
+				t.Fatalf("(-want +got):\n%s", diff)
+			}
 			q, a := drawQuestions(t), drawAnswers(t)
 			read(t, questions, q)
 			if diff := cmp.Diff(q, questions, equal); diff != "" {
@@ -373,6 +394,10 @@ func FuzzReading(f *testing.F) {
 	seed(&consentv1.StreamCheckRequest{CorrelationId: 1, Check: check, Also: []*consentv1.StreamCheckRequest{{CorrelationId: 2, Check: check}}})
 	seed(reply)
 	seed(&consentv1.StreamCheckResponse{CorrelationId: 1 << 63, Result: &consentv1.StreamCheckResponse_Check{Check: reply}})
+	seed(&consentv1.BatchCheckRequest{
+		Tenant: "t", Permissions: []string{"a"}, SubjectType: 1, SimilarGoods: true, Consistency: &consentv1.Consistency{},
+		Questions: []*consentv1.CheckQuestion{{Subject: "s"}, {Subject: "u", Permissions: []string{"a", ""}, SubjectType: 2, SimilarGoods: true}},
+	})
 	seed(&consentv1.BatchCheckResponse{Items: []*consentv1.BatchCheckItem{{Results: reply.GetResults()}}, Age: durationpb.New(1)})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		agreeOnAll(t, data)
@@ -386,6 +411,7 @@ func agreeOnAll(t rapid.TB, data []byte) {
 	agree(t, data, new(Questions), new(consentv1.StreamCheckRequest), (*Questions).setAll)
 	agree(t, data, new(Reply), new(consentv1.CheckResponse), (*Reply).Set)
 	agree(t, data, new(Answers), new(consentv1.StreamCheckResponse), (*Answers).setAll)
+	agree(t, data, new(BatchQuestions), new(consentv1.BatchCheckRequest), (*BatchQuestions).set)
 	agree(t, data, new(BatchReply), new(consentv1.BatchCheckResponse), (*BatchReply).set)
 }
 
