@@ -126,7 +126,8 @@ func (e *engine) run(ctx context.Context) (*Result, error) {
 func (e *engine) pace(ctx context.Context) {
 	defer beOnTime()()
 	last := e.schedule.before(e.warmup + e.duration)
-	for i := uint64(0); i < last && ctx.Err() == nil; {
+	i := uint64(0)
+	for i < last && ctx.Err() == nil {
 		if wait := e.schedule.due(i) - time.Since(e.began); wait > 0 {
 			sleep(min(wait, 50*time.Millisecond)) // to see an interruption
 			continue
@@ -134,11 +135,18 @@ func (e *engine) pace(ctx context.Context) {
 		select {
 		case e.work <- i:
 		default:
-			if e.counts(e.schedule.due(i)) {
-				e.unsent.drop()
-			}
+			e.drop(i)
 		}
 		i++
+	}
+	for ; i < last && e.schedule.due(i) < time.Since(e.began); i++ { // that there was no time for
+		e.drop(i)
+	}
+}
+
+func (e *engine) drop(i uint64) {
+	if e.counts(e.schedule.due(i)) {
+		e.unsent.drop()
 	}
 }
 

@@ -77,8 +77,10 @@ func (l *load) withdraw(ctx context.Context, asked []*grpc.ClientConn) (time.Dur
 	defer cancel()
 	subject, records := l.newcomer(), consentv1.NewRecordServiceClient(l.conns[0])
 	write := func(events ...*consentv1.Event) error {
-		_, err := records.WriteEvents(ctx, &consentv1.WriteEventsRequest{Tenant: l.o.Tenant, Events: events})
-		return err
+		return patiently(ctx, func(ctx context.Context) error {
+			_, err := records.WriteEvents(ctx, &consentv1.WriteEventsRequest{Tenant: l.o.Tenant, Events: events})
+			return err
+		})
 	}
 	if err := write(confirmed(subject, time.Now().Add(-time.Hour))...); err != nil {
 		return 0, err
@@ -110,8 +112,12 @@ type watcher struct {
 	permissions     consentv1.PermissionServiceClient
 }
 
+// allowed reports whether the answer is ALLOW. What passes by itself, as a server that is stale, is no ALLOW.
 func (w *watcher) allowed(ctx context.Context) (bool, error) {
 	reply, err := w.permissions.Check(ctx, &consentv1.CheckRequest{Tenant: w.tenant, Subject: w.subject, Permissions: []string{permission}})
+	if err != nil && passes(err) && ctx.Err() == nil {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
