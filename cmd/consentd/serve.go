@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -73,6 +74,7 @@ func (c *cli) serve(ctx context.Context, s *serveConfig) error {
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
+	defer limitHeap(os.DirFS("/"), 0, r.log)()
 	ops := r.serveOps(r.ready)
 	defer ops.Close() //nolint:errcheck // the process ends
 	services, err := r.newServices()

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"runtime/debug"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,6 +51,9 @@ const (
 	otherMemory = 64 << 20
 )
 
+// heapOf returns what the Go heap of a sidecar is to stay within.
+func heapOf(cache byteSize) int64 { return int64(cache) + int64(cache)/4 + otherMemory }
+
 // sidecar is what runs while the command does.
 type sidecar struct {
 	front
@@ -72,7 +74,7 @@ func (c *cli) sidecar(ctx context.Context, config *sidecarConfig) (err error) {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	defer limitMemory(config.cacheSize)()
+	defer limitHeap(os.DirFS("/"), heapOf(config.cacheSize), s.log)()
 	s.near, err = client.NewNearCache(client.NearOptions{
 		Conn: conn, MaxBytes: int64(config.cacheSize), MaxStaleness: config.maxStaleness, Tenants: config.tenants, Logger: s.log,
 	})
@@ -93,17 +95,6 @@ func (c *cli) sidecar(ctx context.Context, config *sidecarConfig) (err error) {
 	ops := s.serveOps(s.ready)
 	defer ops.Close() //nolint:errcheck // the process ends
 	return s.run(ctx, services)
-}
-
-// limitMemory has the garbage collector run oftener instead of taking much more than the cache. It returns what takes that back. Whoever
-// set GOMEMLIMIT has the last word.
-func limitMemory(cache byteSize) (undo func()) {
-	before := debug.SetMemoryLimit(-1)
-	if before != math.MaxInt64 {
-		return func() {}
-	}
-	debug.SetMemoryLimit(int64(cache) + int64(cache)/4 + otherMemory)
-	return func() { debug.SetMemoryLimit(before) }
 }
 
 // ready says why the sidecar doesn't answer yet, or no longer.
