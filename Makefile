@@ -84,6 +84,10 @@ bench: ## Run the benchmarks BENCH (.) of BENCHPKGS (./...) into bench/results; 
 	GO='$(GO)' tools/bench.sh '$(COMMIT)' $(BENCHFLAGS) -bench='$(BENCH)' -count=$(BENCHCOUNT) $(BENCHPKGS)
 	$(if $(OLD),@$(MAKE) --no-print-directory $(TOOLS) && .tools/benchstat '$(OLD)' bench/results/latest.txt)
 
+.PHONY: bench-guard
+bench-guard: ## Compare allocations, and ratios to baselines, with those of an earlier commit (AGAINST=COMMIT), in one run
+	GO='$(GO)' $(GO) run ./bench/guard $(if $(AGAINST),-against='$(AGAINST)')
+
 .PHONY: figures
 figures: ## Measure what near caches and sidecars are held to, beside their baselines, into bench/results; prints asked and reached
 	GO='$(GO)' tools/figures.sh '$(COMMIT)'
