@@ -11,8 +11,10 @@ import (
 // random order. Half of the subjects allow, half deny; what each costs is told apart by asking for one half alone.
 func BenchmarkRecordAndDecide(b *testing.B) {
 	for _, n := range benchSizes() {
-		benchmarkMap(b, n)
-		benchmarkDecide(b, n)
+		b.Run(fmt.Sprintf("subjects=%d", n), func(b *testing.B) {
+			benchmarkMap(b, n)
+			benchmarkDecide(b, n)
+		})
 	}
 }
 

@@ -160,8 +160,15 @@ func all(of []outcome, name string) bool {
 	return !slices.ContainsFunc(of, func(o outcome) bool { return o[name] == nil })
 }
 
-func anySlower(rows []row) bool {
-	return slices.ContainsFunc(rows, func(r row) bool { return r.verdict == verdictSlow })
+// onlySlower says whether something got slower and nothing else got worse, so that measuring again may still change the verdict.
+func onlySlower(rows []row) bool {
+	slow := 0
+	for _, r := range rows {
+		if r.verdict == verdictSlow {
+			slow++
+		}
+	}
+	return slow > 0 && slow == countWorse(rows)
 }
 
 func countWorse(rows []row) int {

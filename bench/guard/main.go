@@ -73,7 +73,7 @@ func guard(ctx context.Context, w io.Writer, against string, turns int) (worse i
 		if rows, err = judge(here.outcomes, before, comparisons()); err != nil {
 			return 0, err
 		}
-		if !anySlower(rows) {
+		if !onlySlower(rows) {
 			break
 		}
 	}

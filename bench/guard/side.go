@@ -94,7 +94,8 @@ func (s *side) run(ctx context.Context) (outcome, error) {
 			continue
 		}
 		printed, err := output(ctx, filepath.Join(s.tree, suite.room), nil, "env", "GOGC=off", "GOMEMLIMIT=2GiB", absolute(binary), "-test.run=^$",
-			"-test.short", "-test.benchmem", "-test.cpu=2", "-test.timeout=5m", "-test.bench="+suite.pattern, "-test.benchtime="+suite.times)
+			"-test.short", "-test.benchmem", "-test.cpu=2", "-test.timeout=5m", "-test.bench="+suite.pattern, "-test.benchtime="+suite.times,
+			"-test.count="+suite.count)
 		if err == nil {
 			err = o.add(suite.room, string(printed))
 		}
