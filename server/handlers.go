@@ -9,59 +9,62 @@ import (
 	"google.golang.org/grpc"
 )
 
-// permissionDesc is the PermissionService of the contract, of which checks are read and written by package wire.
-func permissionDesc() *grpc.ServiceDesc {
+// permissionDesc is the PermissionService of the contract, of which checks are read and written by package wire. It is for registering s alone,
+// so that what a call needs beside its question is made once.
+func permissionDesc(s *permissionService) *grpc.ServiceDesc {
 	desc := consentv1.PermissionService_ServiceDesc
 	desc.Methods = append([]grpc.MethodDesc(nil), desc.Methods...)
 	for i := range desc.Methods {
 		switch method := &desc.Methods[i]; method.MethodName {
 		case "Check":
-			method.Handler = unaryHandler(consentv1.PermissionService_Check_FullMethodName, (*permissionService).check)
+			method.Handler = unaryHandler(s, consentv1.PermissionService_Check_FullMethodName, s.check)
 		case "BatchCheck":
-			method.Handler = batchHandler()
+			method.Handler = batchHandler(s)
 		}
 	}
 	desc.Streams = append([]grpc.StreamDesc(nil), desc.Streams...)
 	for i := range desc.Streams {
 		if stream := &desc.Streams[i]; stream.StreamName == "StreamCheck" {
-			stream.Handler = func(service any, stream grpc.ServerStream) error {
-				return service.(*permissionService).streamCheck(stream) //nolint:errcheck // registered with it
-			}
+			stream.Handler = func(_ any, stream grpc.ServerStream) error { return s.streamCheck(stream) }
 		}
 	}
 	return &desc
 }
 
-// unaryHandler is what the generated code would be for a method that takes a *Q, and returns any message.
-func unaryHandler[Q any](fullMethod string, handle func(*permissionService, context.Context, *Q) (any, error)) grpc.MethodHandler {
-	return func(service any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
-		return handleUnary(ctx, service, fullMethod, new(Q), decode, intercept, handle)
+// call handles a call whose question isn't read yet.
+type call[Q any] func(ctx context.Context, question *Q, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error)
+
+// callOf is what the generated code would be for a method that takes a *Q, and returns any message.
+func callOf[Q any](s *permissionService, fullMethod string, handle func(context.Context, *Q) (any, error)) call[Q] {
+	info := &grpc.UnaryServerInfo{Server: s, FullMethod: fullMethod}
+	handler := func(ctx context.Context, question any) (any, error) {
+		return handle(ctx, question.(*Q)) //nolint:errcheck // as below
+	}
+	return func(ctx context.Context, question *Q, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		if err := decode(question); err != nil {
+			return nil, err
+		}
+		return intercept(ctx, question, info, handler)
+	}
+}
+
+func unaryHandler[Q any](s *permissionService, fullMethod string, handle func(context.Context, *Q) (any, error)) grpc.MethodHandler {
+	called := callOf(s, fullMethod, handle)
+	return func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		return called(ctx, new(Q), decode, intercept)
 	}
 }
 
 // batchHandler is the same for BatchCheck, whose questions' memory is used again: nothing looks at them once the call is handled.
-func batchHandler() grpc.MethodHandler {
+func batchHandler(s *permissionService) grpc.MethodHandler {
 	pool := sync.Pool{New: func() any { return new(wire.BatchQuestions) }}
-	const fullMethod = consentv1.PermissionService_BatchCheck_FullMethodName
-	return func(service any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+	called := callOf(s, consentv1.PermissionService_BatchCheck_FullMethodName, s.batchCheck)
+	return func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
 		questions := pool.Get().(*wire.BatchQuestions) //nolint:errcheck // the pool holds nothing else
 		defer func() {
 			questions.Reset()
 			pool.Put(questions)
 		}()
-		return handleUnary(ctx, service, fullMethod, questions, decode, intercept, (*permissionService).batchCheck)
+		return called(ctx, questions, decode, intercept)
 	}
-}
-
-func handleUnary[Q any](
-	ctx context.Context, service any, fullMethod string, question *Q, decode func(any) error, intercept grpc.UnaryServerInterceptor,
-	handle func(*permissionService, context.Context, *Q) (any, error),
-) (any, error) {
-	if err := decode(question); err != nil {
-		return nil, err
-	}
-	handler := func(ctx context.Context, question any) (any, error) {
-		return handle(service.(*permissionService), ctx, question.(*Q)) //nolint:errcheck // registered with it, and decoded above
-	}
-	return intercept(ctx, question, &grpc.UnaryServerInfo{Server: service, FullMethod: fullMethod}, handler)
 }

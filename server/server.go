@@ -137,7 +137,8 @@ func (s *Server) registerMetrics(o Options) error {
 }
 
 func (s *Server) registerServices(o Options) error {
-	s.grpc.RegisterService(permissionDesc(), &permissionService{core: s.core})
+	permissions := &permissionService{core: s.core}
+	s.grpc.RegisterService(permissionDesc(permissions), permissions)
 	if o.Records != nil {
 		consentv1.RegisterRecordServiceServer(s.grpc, &recordService{core: s.core})
 	}
