@@ -17,11 +17,8 @@ const (
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestTick, digits) }
 
-// newLags is coarser: every caller has one.
-func newLags() *hdrhistogram.Histogram { return hdrhistogram.New(1, longestTick, 2) }
-
 // ticks returns a duration as histograms have it.
-func ticks(d time.Duration) int64 { return min(max(int64(d/tick), 1), longestTick) }
+func ticks(d time.Duration) int32 { return int32(min(max(int64(d/tick), 1), longestTick)) } //nolint:gosec // within bounds
 
 // outcome is what became of a request.
 type outcome struct {
@@ -59,35 +56,40 @@ func (t *tally) count(kind string, n uint64) {
 	t.by[kind] += n
 }
 
-// recorder is what one caller has seen since it was last read: its own, so that callers don't meet.
+// recorder is what one caller has seen since it was last read: its own, so that callers don't meet. It keeps each request's times, and no
+// histogram, of which a thousand callers would have a hundred megabytes, and nobody the time to read them.
 type recorder struct {
-	mu      sync.Mutex
-	latency *hdrhistogram.Histogram
-	lag     *hdrhistogram.Histogram // between due and sent
-	tally   tally
+	mu    sync.Mutex
+	times []times
+	tally tally
 }
 
-func newRecorder() *recorder { return &recorder{latency: newHistogram(), lag: newLags()} }
+// times are those of a request, in ticks.
+type times struct {
+	lag     int32 // between due and sent
+	latency int32 // between due and answered; 0 if it failed
+}
 
 // record notes a request that was due, sent and answered.
 func (r *recorder) record(o outcome, due, sent, answered time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	lag := sent.Sub(due)
+	t, lag := times{}, sent.Sub(due)
+	t.lag = ticks(lag)
 	r.tally.requests++
 	if lag > lateness {
 		r.tally.late++
 	}
-	_ = r.lag.RecordValue(ticks(lag)) // it is within bounds
 	r.tally.checked += o.checked
 	r.tally.wrong += o.wrong
 	r.tally.units += o.units
 	if o.err != nil {
 		r.tally.errors++
 		r.tally.count(o.kind+kindOf(o.err), 1)
-		return
+	} else {
+		t.latency = ticks(answered.Sub(due))
 	}
-	_ = r.latency.RecordValue(ticks(answered.Sub(due)))
+	r.times = append(r.times, t)
 }
 
 // drop notes a request that wasn't sent.
@@ -102,12 +104,14 @@ func (r *recorder) drop() {
 func (r *recorder) empty(to *window) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	to.latency.Merge(r.latency)
-	to.lag.Merge(r.lag)
+	for _, t := range r.times {
+		_ = to.lag.RecordValue(int64(t.lag)) // ticks are within its bounds
+		if t.latency > 0 {
+			_ = to.latency.RecordValue(int64(t.latency))
+		}
+	}
 	to.tally.add(r.tally)
-	r.latency.Reset()
-	r.lag.Reset()
-	r.tally = tally{}
+	r.times, r.tally = r.times[:0], tally{}
 }
 
 // window is what all callers have seen in a while.
@@ -116,7 +120,7 @@ type window struct {
 	tally        tally
 }
 
-func newWindow() *window { return &window{latency: newHistogram(), lag: newLags()} }
+func newWindow() *window { return &window{latency: newHistogram(), lag: newHistogram()} }
 
 func (w *window) add(o *window) {
 	w.latency.Merge(o.latency)

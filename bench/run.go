@@ -83,13 +83,13 @@ type engine struct {
 }
 
 func (l *load) runOnce(ctx context.Context, p plan) (*Result, error) {
-	e := &engine{plan: p, load: l, unsent: newRecorder(), work: make(chan uint64, p.waiting)}
+	e := &engine{plan: p, load: l, unsent: new(recorder), work: make(chan uint64, p.waiting)}
 	for range p.most {
 		r, err := l.scenario.open(l)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.scenario.Name, err)
 		}
-		e.requests, e.callers = append(e.requests, r), append(e.callers, newRecorder())
+		e.requests, e.callers = append(e.requests, r), append(e.callers, new(recorder))
 	}
 	return e.run(ctx)
 }

@@ -127,7 +127,7 @@ func TestStallsAreChargedFor(t *testing.T) {
 		s.stall(&o, stall)
 		run := measure(t, o).Runs[0]
 		shares[i] = run.Latency.P90 / float64(stall.Microseconds())
-		t.Logf("closed: %t: %+v", closed, run.Latency)
+		t.Logf("closed: %t: %+v, %d requests, %d late, %d dropped, errors %v, %v", closed, run.Latency, run.Requests, run.Late, run.Dropped, run.ErrorsBy, run.Series)
 	}
 	if shares[0] < 0.2 {
 		t.Errorf("the open loop's p90 is %.2f of the stall, which held up two fifths of the requests", shares[0])

@@ -33,8 +33,8 @@ func (w *watch) run(ctx context.Context) {
 	defer every.Stop()
 	for {
 		select {
-		case now := <-every.C:
-			w.collect(now)
+		case <-every.C:
+			w.collect()
 		case <-ctx.Done():
 			w.after = w.load.usages(context.WithoutCancel(ctx))
 			return
@@ -67,8 +67,9 @@ func rest(ctx context.Context, d time.Duration) bool {
 }
 
 // collect moves what the callers have seen to the total, and tells of it.
-func (w *watch) collect(now time.Time) {
+func (w *watch) collect() {
 	w.drain()
+	now := time.Now()
 	m := w.interval.moment(now.Sub(w.began)-w.warmup, now.Sub(w.read))
 	w.series, w.read = append(w.series, m), now
 	w.total.add(w.interval)

@@ -40,7 +40,7 @@ func withdrawals(ctx context.Context, l *load, within time.Duration) (figures []
 		if err != nil {
 			return nil, fmt.Errorf("withdrawing: %w", err)
 		}
-		_ = took.RecordValue(ticks(one))
+		_ = took.RecordValue(int64(ticks(one)))
 		longest = max(longest, one)
 	}
 	return lastAllowFigures(took, longest), nil
