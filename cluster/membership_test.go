@@ -291,6 +291,7 @@ func TestMembershipRefusals(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			refused := func(t *testing.T) bool {
+				t.Helper()
 				c := newCrew(t, []string{"n1", "n2", "n3"}[:test.voters]...)
 				c.start("l1")
 				c.must("ADD", "l1?")
