@@ -39,7 +39,10 @@ func startLoad(tb testing.TB, c *testCluster, ids ...string) *load {
 					return
 				default:
 				}
-				if _, err := n.Write(context.Background(), grant(tb, fmt.Sprintf("%s-%d", id, i))); err != nil {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // of a slow machine: seamless isn't fast
+				_, err := n.Write(ctx, grant(tb, fmt.Sprintf("%s-%d", id, i)))
+				cancel()
+				if err != nil {
 					tb.Errorf("writing to %s: %v", id, err)
 					return
 				}

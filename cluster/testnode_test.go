@@ -86,7 +86,7 @@ func waitFor(tb testing.TB, what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			tb.Fatalf("waited 10s for %s", what)
+			tb.Fatalf("waited a minute for %s", what)
 		}
 	}
 }
