@@ -34,21 +34,16 @@ func (s *permissionService) batchCheck(ctx context.Context, q *wire.BatchQuestio
 	if err != nil {
 		return nil, err
 	}
-	b := newBatch(s.core, q, tenant, total)
-	switch err := b.decide(ctx); {
-	case errors.Is(err, errNotNow):
+	b := s.borrowBatch(q, tenant, total)
+	reply, err := b.replyFrom(ctx, view)
+	if err == nil {
+		return reply, nil
+	}
+	b.giveBack()
+	if errors.Is(err, errNotNow) {
 		return s.passBatch(ctx, view, q)
-	case err != nil:
-		return nil, err
 	}
-	now := s.now()
-	age, fresh := view.Age(now)
-	if !fresh {
-		return nil, consent.ErrStale
-	}
-	keepFor(b.results, now, view.Bound-age)
-	b.count()
-	return &wire.BatchReply{Items: b.items, Revision: s.token(view.Revision), PolicyVersion: policyVersion(tenant), Age: age}, nil
+	return nil, err
 }
 
 func (s *permissionService) passBatch(ctx context.Context, view consent.View, q *wire.BatchQuestions) (any, error) {
@@ -92,7 +87,7 @@ func batchLawOf(q *wire.BatchQuestions, one *wire.BatchQuestion) (consent.Questi
 	return questionOf(subjectType, one.SimilarGoods || q.SimilarGoods)
 }
 
-// batch is one batch being decided. Results and items are each allocated in one piece.
+// batch is one batch being decided. Its memory is used again, once the reply is written.
 type batch struct {
 	*core
 	asked   *wire.BatchQuestions
@@ -100,13 +95,62 @@ type batch struct {
 	results []wire.Result
 	used    int // results given so far
 	items   []wire.Item
+	reply   wire.BatchReply
+	written func() // giveBack
 
 	name       string // the permission looked up last, which the next question asks for too, as a rule
 	permission *consent.Permission
 }
 
-func newBatch(c *core, q *wire.BatchQuestions, t *consent.Tenant, answers int) *batch {
-	return &batch{core: c, asked: q, tenant: t, results: make([]wire.Result, answers), items: make([]wire.Item, len(q.List))}
+// maxKept is how many results the memory of a batch that is used again may hold: most batches are no larger.
+const maxKept = 1024
+
+func (c *core) borrowBatch(q *wire.BatchQuestions, t *consent.Tenant, answers int) *batch {
+	b, ok := c.batches.Get().(*batch)
+	if !ok {
+		b = &batch{core: c}
+		b.written = b.giveBack
+	}
+	b.asked, b.tenant = q, t
+	b.results, b.items = withRoom(b.results, answers), withRoom(b.items, len(q.List))
+	return b
+}
+
+// withRoom returns an empty list's memory as so many elements, or another list's if it is too small.
+func withRoom[T any](list []T, n int) []T {
+	if cap(list) < n {
+		return make([]T, n)
+	}
+	return list[:n]
+}
+
+func (b *batch) giveBack() {
+	clear(b.results)
+	clear(b.items)
+	kept := batch{core: b.core, written: b.written}
+	if cap(b.results) <= maxKept && cap(b.items) <= maxKept {
+		kept.results, kept.items = b.results[:0], b.items[:0]
+	}
+	*b = kept
+	b.batches.Put(b)
+}
+
+// replyFrom returns the reply if the view was still fresh when the last question was decided.
+func (b *batch) replyFrom(ctx context.Context, view consent.View) (*wire.BatchReply, error) {
+	if err := b.decide(ctx); err != nil {
+		return nil, err
+	}
+	now := b.now()
+	age, fresh := view.Age(now)
+	if !fresh {
+		return nil, consent.ErrStale
+	}
+	keepFor(b.results, now, view.Bound-age)
+	b.count()
+	b.reply = wire.BatchReply{
+		Items: b.items, Revision: b.token(view.Revision), PolicyVersion: policyVersion(b.tenant), Age: age, Written: b.written,
+	}
+	return &b.reply, nil
 }
 
 // decide returns errNotNow if a record isn't here.

@@ -31,6 +31,7 @@ type core struct {
 	gate      gate
 	buffers   sync.Pool
 	blocks    sync.Pool
+	batches   sync.Pool // of *batch
 	newest    atomic.Pointer[revisionToken]
 
 	drainOnce sync.Once

@@ -15,6 +15,9 @@ type BatchReply struct {
 	PolicyVersion int64
 	Age           time.Duration
 
+	// Written, if it isn't nil, is called once the reply is written: nobody looks at it any more, and its memory may be used again.
+	Written func()
+
 	results []Result
 }
 

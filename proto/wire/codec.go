@@ -34,6 +34,9 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if !ok {
 		return c.CodecV2.Marshal(v)
 	}
+	if batch, ok := v.(*BatchReply); ok && batch.Written != nil {
+		defer batch.Written()
+	}
 	most := m.most()
 	if mem.IsBelowBufferPoolingThreshold(most) {
 		b, err := m.append(make([]byte, 0, most))
