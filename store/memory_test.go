@@ -359,7 +359,7 @@ func TestHostileSlots(t *testing.T) {
 		var s shard
 		s.table.Store(word)
 		m.lookup(&s, key, &buf)
-		m.touch(slot(word))
+		m.blockEnds(slot(word))
 		m.finish(key, 0, slot(word), &buf)
 		m.shards[shardOf(key)].table.Store(word)
 		m.getSeveral([]Key{key}, new(consent.Block))

@@ -16,40 +16,50 @@ import (
 // version loaded again. What comes between the steps of one key are steps of other keys, which only read. So each record is one that was
 // published at some moment of the call. Whatever isn't plain (a tag that two keys share, a put that came in between) is left to get.
 
+// The two loops that wait for memory do nothing else, so that as many loads as possible are within what the processor looks ahead.
+
 // getSeveral fills in what get returns for each of up to consent.BlockSize keys.
 func (m *memory) getSeveral(keys []Key, into *consent.Block) {
 	var (
-		versions [consent.BlockSize]uint64
-		found    [consent.BlockSize]slot
+		versions    [consent.BlockSize]uint64
+		found       [consent.BlockSize]slot
+		first, last [consent.BlockSize]*uint64 // words to load; nil for none
 	)
 	keys = keys[:min(len(keys), consent.BlockSize)]
 	for i := range keys {
 		s := &m.shards[shardOf(keys[i])]
 		versions[i] = s.version.Load()
-		found[i] = m.firstSlot(s, keys[i])
+		first[i] = m.homeSlot(s, keys[i])
+	}
+	for i := range keys {
+		if word := first[i]; word != nil {
+			found[i] = slot(atomic.LoadUint64(word))
+		}
 	}
 	for i := range keys {
 		if s := found[i]; s != 0 && s.tag() != tag(keys[i]) {
 			found[i] = m.likely(keys[i])
 		}
+		first[i], last[i] = m.blockEnds(found[i])
 	}
 	for i := range keys {
-		m.touch(found[i])
+		if first[i] != nil {
+			atomic.LoadUint64(first[i])
+			atomic.LoadUint64(last[i])
+		}
 	}
 	for i := range keys {
 		into.Records[i] = m.finish(keys[i], versions[i], found[i], &into.Buffers[i])
 	}
 }
 
-// firstSlot returns the slot where the probe for a key starts.
-func (m *memory) firstSlot(s *shard, key Key) slot {
+// homeSlot returns the slot where the probe for a key starts, or nil if the shard has none.
+func (m *memory) homeSlot(s *shard, key Key) *uint64 {
 	slots := m.slotsOf(tableRef(s.table.Load()))
 	if len(slots) == 0 {
-		return 0
+		return nil
 	}
-	position := home(key, len(slots))
-	atomic.LoadUint64(&slots[min(position+6, len(slots)-1)])
-	return slot(atomic.LoadUint64(&slots[position]))
+	return &slots[home(key, len(slots))]
 }
 
 // likely returns the first slot of a key's probe that has its tag, or 0 if there is none.
@@ -70,15 +80,16 @@ func (m *memory) likely(key Key) slot {
 	return 0
 }
 
-// touch has the processor fetch the cache lines of a block that lookups read first.
-func (m *memory) touch(s slot) {
+// blockEnds returns the first and the last word of a slot's block, or nil for none.
+func (m *memory) blockEnds(s slot) (first, last *uint64) {
 	if s == 0 {
-		return
+		return nil, nil
 	}
-	if block := m.blockOf(s); len(block) > 0 {
-		atomic.LoadUint64(&block[0])
-		atomic.LoadUint64(&block[len(block)-1])
+	block := m.blockOf(s)
+	if len(block) == 0 {
+		return nil, nil
 	}
+	return &block[0], &block[len(block)-1]
 }
 
 // finish returns the record of a key, of which what was found is the first slot that has its tag, if its shard's version is still the one

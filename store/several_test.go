@@ -77,6 +77,23 @@ func TestSeveralAreWholeAndNew(t *testing.T) {
 	readers.Wait()
 }
 
+// TestSeveralLookAgain for what was found before a put into the same shard: it may be anything by now, or not there.
+func TestSeveralLookAgain(t *testing.T) {
+	m := newTestMemory(t)
+	key, words := nthKey(1), versioned(nthKey(1), 1)
+	before := m.shards[shardOf(key)].version.Load()
+	m.put(key, words)
+	other := versioned(key, 2)
+	for name, found := range map[string]slot{
+		"nothing": 0, "another block of the key": makeSlot(key, len(other), m.arena.write(key, other)),
+	} {
+		var buf Buffer
+		if diff := cmp.Diff(words, m.finish(key, before, found, &buf)); diff != "" {
+			t.Errorf("found %s, then put (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 // TestSeveralComeThrough while a shard's version moves on without end.
 func TestSeveralComeThrough(t *testing.T) {
 	m := newTestMemory(t)
