@@ -92,6 +92,10 @@ bench-guard: ## Compare allocations, and ratios to baselines, with those of an e
 figures: ## Measure what near caches and sidecars are held to, beside their baselines, into bench/results; prints asked and reached
 	GO='$(GO)' tools/figures.sh '$(COMMIT)'
 
+.PHONY: rivals
+rivals: ## Measure Redis, etcd, OPA and other caches beside consentd into bench/results, with a picture; takes some six minutes
+	GO='$(GO)' tools/rivals.sh '$(COMMIT)'
+
 .PHONY: lint
 lint: $(TOOLS) ## Check the style of Go and protobuf
 	@files=$$(gofmt -l $$(find . -name '*.go' -not -path './.tools/*')) && test -z "$$files" || { echo "gofmt these: $$files" >&2; exit 1; }

@@ -91,7 +91,10 @@ func TestToolsStayOutOfTheModule(t *testing.T) {
 // A rival is for comparing only.
 func TestRivalsStayOutOfTheModule(t *testing.T) {
 	main, rivals := readModule(t, "go.mod"), readModule(t, "bench/rivals/go.mod")
-	for _, rival := range []string{"github.com/maypok86/otter/v2"} {
+	for _, rival := range []string{
+		"github.com/maypok86/otter/v2", "github.com/Yiling-J/theine-go", "github.com/redis/go-redis/v9", "go.etcd.io/etcd/client/v3",
+		"github.com/open-policy-agent/opa",
+	} {
 		if rivals.requires[rival] == "" {
 			t.Errorf("bench/rivals/go.mod doesn't require %s", rival)
 		}
