@@ -90,7 +90,11 @@ bench-guard: ## Compare allocations, and ratios to baselines, with those of an e
 
 .PHONY: figures
 figures: ## Measure what near caches and sidecars are held to, beside their baselines, into bench/results; prints asked and reached
-	GO='$(GO)' tools/figures.sh '$(COMMIT)'
+	GO='$(GO)' tools/figures.sh '$(COMMIT)' near
+
+.PHONY: figures-speed
+figures-speed: ## The same of what replicas are held to; twenty minutes, and 12 GB of disk
+	GO='$(GO)' tools/figures.sh '$(COMMIT)' speed
 
 .PHONY: rivals
 rivals: ## Measure Redis, etcd, OPA and other caches beside consentd into bench/results, with a picture; takes some six minutes
