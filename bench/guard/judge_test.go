@@ -115,9 +115,9 @@ func TestShow(t *testing.T) {
 	var b bytes.Buffer
 	show(&b, []row{
 		{"store.Get", 0, 1, 8, 8, 2.5, 2, 1.25, verdictFine},
-		{"store.New", 1, math.NaN(), 8, math.NaN(), math.NaN(), math.NaN(), math.NaN(), verdictNew},
+		{"store.New", 1, math.NaN(), 8, math.NaN(), 3, math.NaN(), math.NaN(), verdictNew},
 	})
-	for _, want := range []string{"store.Get  1 -> 0       8 -> 8  2x -> 2.5x       1.25   ok", "store.New  - -> 1       - -> 8  -                -      new"} {
+	for _, want := range []string{"store.Get  1 -> 0       8 -> 8  2x -> 2.5x       1.25   ok", "store.New  - -> 1       - -> 8  - -> 3x          -      new"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%s\nlacks %q", b.String(), want)
 		}

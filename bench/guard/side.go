@@ -119,7 +119,7 @@ func output(ctx context.Context, dir string, input []byte, name string, args ...
 	if err != nil {
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w\n%s%s", err, exit.Stderr, out)
+			err = fmt.Errorf("%w\n%s", err, bytes.TrimSpace(append(exit.Stderr, out...)))
 		}
 		return nil, fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}

@@ -23,6 +23,9 @@ func change(before, after float64, unit string) string {
 	if math.IsNaN(before) && math.IsNaN(after) {
 		return "-"
 	}
+	if math.IsNaN(before) {
+		return "- -> " + figure(after) + unit
+	}
 	return figure(before) + unit + " -> " + figure(after) + unit
 }
 
