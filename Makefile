@@ -50,7 +50,7 @@ demo-cluster: build ## Build, start three replicas, kill the leader, back up and
 test: ## Run all tests, with the race detector
 	$(if $(RACE),,@echo 'make test: the race detector is off; it needs a C compiler' >&2)
 	$(GO) test $(RACE) -count=1 -timeout=20m ./...
-	$(if $(RACE),$(GO) test -count=1 -run=AllocatesNothing ./cache ./client)
+	$(if $(RACE),$(GO) test -count=1 -run=AllocatesNothing ./bench ./cache ./client)
 	$(GO) -C bench/rivals test -count=1 ./...
 
 .PHONY: race
