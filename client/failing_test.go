@@ -101,8 +101,13 @@ func TestStaleReplicasAreLeft(t *testing.T) {
 	for _, stale := range r.servers {
 		stale.state.failWith(func(context.Context) error { return consent.ErrStale })
 		for range 50 {
-			if !c.Allowed(t.Context(), anna, newsletter) {
-				t.Fatal("a fresh replica isn't asked")
+			answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
+			if err != nil && r.node.Ready() != nil { // on a slow machine the fresh one is stale for a moment, too
+				awaitNil(t, r.node.Ready)
+				continue
+			}
+			if err != nil || !answer.Allowed {
+				t.Fatalf("a fresh replica isn't asked: %v", err)
 			}
 		}
 		stale.state.failWith(nil)

@@ -36,6 +36,7 @@ func (r *chaosRun) addCaches(seed uint64) {
 	r.apis = &chaosAPIs{net: r.c.net, ids: r.c.ids, of: map[string]*chaosAPI{}}
 	r.tb.Cleanup(r.apis.close)
 	r.trouble = &chaosTrouble{}
+	waitFor(r.tb, "the tenant", func() bool { return r.c.node("n1").store.Head().Tenants["shop"] != nil })
 	r.large = largeRecord(r.tb, r.c.node("n1").store.Head().Tenants["shop"].Number)
 	r.load.Near = map[string]chaos.Checker{}
 	for i := range chaosCaches {
