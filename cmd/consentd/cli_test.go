@@ -67,7 +67,7 @@ func TestUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"unknown command", []string{"chekc"}, `unknown command "chekc" (did you mean check?): choose audit, check`},
+		{"unknown command", []string{"chekc"}, `unknown command "chekc" (did you mean check?): choose audit, bench`},
 		{"unknown flag", []string{"check", "anna", "--explian"}, "--explian"},
 		{"no subject", []string{"check"}, "name a subject"},
 		{"a consent of the future", []string{"record", "grant", "anna", "p", "--at", "2062-01-10"}, "--at 2062-01-10T00:00:00Z lies in the future"},
