@@ -17,12 +17,11 @@ const (
 	batchCallers   = 8
 )
 
-// BenchmarkBatch measures what a replica needs of its processors to answer batches of 100 questions about subjects drawn from all that it
+// benchmarkBatch measures what a replica needs of its processors to answer batches of 100 questions about subjects drawn from all that it
 // holds, and how long a batch takes. Eight callers ask over one connection through a unix socket. An iteration is a batch.
-func BenchmarkBatch(b *testing.B) {
-	replica := startHolding(b, heldSubjects())
+func benchmarkBatch(b *testing.B, replica *process) {
 	batches := drawBatches(10_000, heldSubjects())
-	b.Run(fmt.Sprintf("held=%d", heldSubjects()), func(b *testing.B) {
+	b.Run(fmt.Sprintf("batch/held=%d", heldSubjects()), func(b *testing.B) {
 		client := consentv1.NewPermissionServiceClient(replica.connect())
 		if _, err := batches[0].ask(client); err != nil {
 			b.Fatal(err)

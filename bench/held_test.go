@@ -24,6 +24,13 @@ func heldSubjects() int {
 	return 10_000_000
 }
 
+// BenchmarkDecisions measures what a decision costs a replica that holds many, where many are asked at once.
+func BenchmarkDecisions(b *testing.B) {
+	replica := startHolding(b, heldSubjects())
+	benchmarkBatch(b, replica)
+	benchmarkSegment(b, replica)
+}
+
 // startHolding runs a replica, a process of its own that listens on a unix socket as well, and imports so many subjects.
 func startHolding(tb testing.TB, size int) *process {
 	tb.Helper()
@@ -32,7 +39,22 @@ func startHolding(tb testing.TB, size int) *process {
 	p.start()
 	p.awaitReady()
 	p.importSubjects(size)
+	p.awaitRest()
 	return p
+}
+
+// awaitRest waits until the process takes next to nothing of a processor: what an import leaves to be done isn't a decision's.
+func (p *process) awaitRest() {
+	p.tb.Helper()
+	const look, little = time.Second, 50 * time.Millisecond
+	for end := time.Now().Add(5 * patience); time.Now().Before(end); {
+		before := used(p.tb, p.cmd.Process.Pid)
+		<-time.After(look)
+		if used(p.tb, p.cmd.Process.Pid)-before < little {
+			return
+		}
+	}
+	p.tb.Fatal("the process doesn't come to rest")
 }
 
 // importSubjects imports the subjects, the even ones confirmed and the odd ones withdrawn.

@@ -12,12 +12,11 @@ import (
 
 const chunkSubjects = 10_000
 
-// BenchmarkSegment measures what a replica needs of its processors to decide chunks of 10,000 subjects, drawn from all that it holds, and how
+// benchmarkSegment measures what a replica needs of its processors to decide chunks of 10,000 subjects, drawn from all that it holds, and how
 // long a chunk takes. One caller asks over a unix socket, for one chunk after the other. An iteration is a chunk.
-func BenchmarkSegment(b *testing.B) {
-	replica := startHolding(b, heldSubjects())
+func benchmarkSegment(b *testing.B, replica *process) {
 	chunks := drawChunks(128, heldSubjects())
-	b.Run(fmt.Sprintf("held=%d", heldSubjects()), func(b *testing.B) {
+	b.Run(fmt.Sprintf("segment/held=%d", heldSubjects()), func(b *testing.B) {
 		segment := replica.openSegment(b)
 		segment.ask(b, chunks[0])
 		b.ResetTimer()

@@ -59,13 +59,14 @@ func openImport(l *load) (request, error) {
 	var in *importStream
 	conn := l.conn()
 	row := uint64(0)
-	return func(_ context.Context, _ uint64) outcome { // the stream outlives a request
+	return func(ctx context.Context, _ uint64) outcome {
 		var err error
 		if in == nil {
-			if in, err = openImportStream(context.Background(), conn, l.o.Tenant); err != nil {
+			if in, err = openImportStream(context.Background(), conn, l.o.Tenant); err != nil { // it outlives the request
 				return outcome{err: err}
 			}
 		}
+		defer context.AfterFunc(ctx, in.cancel)()
 		var rows []*consentv1.ImportRow
 		at := time.Now().Add(-time.Hour)
 		for range together {

@@ -25,7 +25,7 @@ speed)
 	measure 10x 'Unary$|SharedStream/unix' ./bench
 	measure 10x 'HalfOfPeak|BesideImport' ./bench
 	measure 3x 'Overload' ./bench
-	measure 10s 'Segment$|Batch$' ./bench
+	measure 10s 'Decisions' ./bench
 	;;
 esac
 
@@ -59,9 +59,9 @@ HalfOfPeak|p99-µs|<=|1000|p99 of Check through a unix socket at half of the pea
 SharedStream/unix/unary|ratio|>=|4|64 callers on a shared stream beside unary|speed
 SharedStream/unix/redis|ratio|>=|2.5|the same beside Redis GET|speed
 SharedStream/unix/empty|ratio|>=|0.8|the same beside an empty shared stream|speed
-Segment/held=10000000|decisions/CPU-s|>=|3000000|decisions of segments for a second of the server's processors|speed
-Segment/held=10000000|p99-ms|<=|10|p99 of a chunk of 10,000, ms|speed
-Batch/held=10000000|decisions/CPU-s|>=|1000000|the same of batches of 100|speed
+Decisions/segment/held=10000000|decisions/CPU-s|>=|3000000|decisions of segments for a second of the server's processors|speed
+Decisions/segment/held=10000000|p99-ms|<=|10|p99 of a chunk of 10,000, ms|speed
+Decisions/batch/held=10000000|decisions/CPU-s|>=|1000000|the same of batches of 100|speed
 BesideImport|ratio|<=|2|p99 of checks beside an import, of that without|speed
 Overload|2x-goodput|>=|0.9|goodput at 2 times the peak, of the peak|speed
 Overload|2x-p99|<=|5|p99 at 2 times the peak, of the calm p99|speed
