@@ -127,11 +127,17 @@ func (l *load) isThere(ctx context.Context) (there bool, err error) {
 	err = patiently(ctx, func(ctx context.Context) error {
 		reply, err := permissions.Check(ctx, question)
 		if err == nil {
-			there = reply.GetResults()[0].GetAnswer().GetDecision() == consentv1.Decision_DECISION_ALLOW
+			there = allows(reply)
 		}
 		return err
 	})
 	return there, err
+}
+
+// allows reports whether a reply to one permission's check is ALLOW. One that is odd isn't.
+func allows(reply *consentv1.CheckResponse) bool {
+	results := reply.GetResults()
+	return len(results) == 1 && results[0].GetAnswer().GetDecision() == consentv1.Decision_DECISION_ALLOW
 }
 
 // write imports the subjects over several streams, and the mark when all are there.
@@ -154,7 +160,7 @@ func (l *load) write(ctx context.Context) error {
 					return in.finish()
 				}
 				to := min(from+together, l.data.subjects)
-				if err := in.send(l.data.rows(from, to, at)); err != nil {
+				if _, err := in.send(l.data.rows(from, to, at)); err != nil {
 					return err
 				}
 				l.tellWritten(done.Add(to-from), began, &told)

@@ -121,7 +121,7 @@ func (w *watcher) allowed(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return reply.GetResults()[0].GetAnswer().GetDecision() == consentv1.Decision_DECISION_ALLOW, nil
+	return allows(reply), nil
 }
 
 // until asks until the answer is that.

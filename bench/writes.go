@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -73,12 +74,13 @@ func openImport(l *load) (request, error) {
 			row++
 			rows = append(rows, &consentv1.ImportRow{Row: row, Events: []*consentv1.Event{granted(l.newcomer(), at)}})
 		}
-		if err := in.send(rows); err != nil {
+		applied, err := in.send(rows)
+		if err != nil {
 			in.cancel()
 			in = nil
 			return outcome{err: err}
 		}
-		return outcome{units: together, checked: together}
+		return outcome{units: together, checked: together, wrong: together - applied}
 	}, nil
 }
 
@@ -102,21 +104,28 @@ func openImportStream(ctx context.Context, conn *grpc.ClientConn, tenant string)
 	return &importStream{stream, cancel}, nil
 }
 
-func (s *importStream) send(rows []*consentv1.ImportRow) error {
+// send returns how many of the rows, each by all of its events, changed a record.
+func (s *importStream) send(rows []*consentv1.ImportRow) (applied uint64, err error) {
 	message := &consentv1.ImportEventsRequest_Rows{Rows: &consentv1.ImportRows{Rows: rows}}
 	if err := s.stream.Send(&consentv1.ImportEventsRequest{Message: message}); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return 0, err
 	}
 	reply, err := s.stream.Recv()
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return 0, err
+	case len(reply.GetResults()) != len(rows):
+		return 0, errUnanswered
 	}
 	for _, r := range reply.GetResults() {
 		if r.GetStatus() != nil {
-			return status.ErrorProto(r.GetStatus())
+			return 0, status.ErrorProto(r.GetStatus())
+		}
+		if !slices.ContainsFunc(r.GetEffects(), func(e consentv1.Effect) bool { return e != consentv1.Effect_EFFECT_APPLIED }) {
+			applied++
 		}
 	}
-	return nil
+	return applied, nil
 }
 
 // finish ends the stream after what was sent.

@@ -118,9 +118,6 @@ func TestFrontTakesNoLargeEntry(t *testing.T) {
 
 // The memory is what was promised with a front full of entries that ristretto let go, too.
 func TestFrontIsCounted(t *testing.T) {
-	if pausing {
-		t.Skip("the race detector makes everything else so, too")
-	}
 	before := liveHeap()
 	c, err := New(Options{MaxBytes: MinBytes, Now: time.Now, Fill: func(_ context.Context, w Want) (Filled, error) {
 		return Filled{Revision: w.AtLeast, Bucket: 5, Record: make(consent.Record, maxFrontEntry/8-entryHeader)}, nil

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/consentd/consentd/bench"
+	"github.com/consentd/consentd/client"
 )
 
 // benchConfig is what bench takes.
@@ -243,6 +244,7 @@ func (b *benchConfig) thresholds() (required, slo []bench.Threshold, err error) 
 // complete fills in what flags mean otherwise than the package does, for which 0 is what was left out.
 func (b *benchConfig) complete(c *cli, cmd *cobra.Command) {
 	b.Arrivals, b.Version, b.Commit, b.Timeout = bench.Arrivals(b.arrivals), version, commit, c.timeout
+	b.Conn = client.ConnOptions{Plaintext: true, UserAgent: "consentd-bench/" + version} // as of all commands
 	if b.Allowed = float64(b.allowed); b.Allowed == 0 {
 		b.Allowed = -1
 	}

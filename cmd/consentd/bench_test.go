@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/consentd/consentd/bench"
+	"github.com/consentd/consentd/client"
 )
 
 // runBench runs bench of the real binary, whose scratch files lie in a directory that has to be empty afterwards.
@@ -217,6 +218,19 @@ func TestBenchCompare(t *testing.T) {
 		if got.code != test.code || !strings.Contains(got.stdout+got.stderr, test.words) {
 			t.Errorf("%s: exit code %d, want %d with the words %q: %s%s", test.name, got.code, test.code, test.words, got.stdout, got.stderr)
 		}
+	}
+}
+
+// A server on another machine is asked as by all commands, which have no TLS yet.
+func TestBenchAsksOtherMachines(t *testing.T) {
+	var b benchConfig
+	b.complete(&cli{}, newBenchCommand(&cli{}))
+	conn, err := client.Connect("192.0.2.1:7433", b.Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
