@@ -100,6 +100,10 @@ func TestStaleReplicasAreLeft(t *testing.T) {
 	c := r.dial(t)
 	for _, stale := range r.servers {
 		stale.state.failWith(func(context.Context) error { return consent.ErrStale })
+		awaitNil(t, func() error { // the connection to the fresh one may not stand yet
+			_, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
+			return err
+		})
 		for range 50 {
 			answer, err := c.Check(t.Context(), Question{Subject: anna, Permission: newsletter})
 			if err != nil && r.node.Ready() != nil { // on a slow machine the fresh one is stale for a moment, too
